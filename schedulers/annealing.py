@@ -1,0 +1,49 @@
+r"""Annealing levels that are uniform in :math:`\sigma^{1/\rho}` (Karras et al., arXiv 2206.00364, equation 5).
+
+.. math:: \sigma_i = \left(\sigma_{max}^{1/\rho} + \tfrac{i}{n-1}
+          (\sigma_{min}^{1/\rho} - \sigma_{max}^{1/\rho})\right)^{\rho}, \qquad i = 0 \dots n-1.
+
+DAPS (arXiv 2407.01521) anneals along it with :math:`\rho = 7`: latent 50 levels from 10 to 0.1, pixels 200 from 100 to
+0.1, and a last hop to 0. These are VE noise levels; a flow model needs ``CONST.sigma_from_ve`` of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+__all__ = ["poly_rho"]
+
+
+def poly_rho(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, end_at_zero: bool = True) -> torch.Tensor:
+    """``n`` levels from ``sigma_max`` down to ``sigma_min``, then 0 if ``end_at_zero``.
+
+    Args:
+        n: number of levels, the final 0 not counted; 1 gives ``sigma_max`` alone.
+        sigma_min: smallest level, greater than 0, in VE units.
+        sigma_max: largest level, greater than ``sigma_min``.
+        rho: 1 spaces evenly in sigma; large rho spends its levels near ``sigma_min``.
+        end_at_zero: append the clean level.
+
+    Returns:
+        float32 ``[n + 1]``, or ``[n]`` without the zero. The two ends are exact.
+
+    Raises:
+        ValueError: n < 1, rho <= 0, or not 0 < sigma_min < sigma_max < infinity.
+    """
+    if n < 1:
+        raise ValueError(f"steps is {n}; a schedule needs at least 1.")
+    if not (0 < sigma_min < sigma_max and math.isfinite(sigma_max)):
+        raise ValueError(f"sigma_min is {sigma_min:g} and sigma_max {sigma_max:g}; choose 0 < sigma_min < sigma_max.")
+    if not (rho > 0 and math.isfinite(rho)):
+        raise ValueError(f"rho is {rho:g}; it must be greater than 0 (7 is usual).")
+    # In double precision: rho = 7 raises the rounding of a float32 ramp to the seventh power.
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    sigmas = torch.linspace(high, low, n, dtype=torch.float64) ** rho
+    if n > 1:
+        sigmas[-1] = sigma_min
+    sigmas[0] = sigma_max
+    if end_at_zero:
+        sigmas = torch.cat([sigmas, sigmas.new_zeros(1)])
+    return sigmas.float()
