@@ -1,0 +1,19 @@
+"""The pack's nodes. A node declares its inputs, checks them and calls one thing of the rooms below; no maths here."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import latent_daps, measurement, prior, quality
+
+__all__ = ["SamplerLabExtension"]
+
+TOPICS = (prior, measurement, latent_daps, quality)
+
+
+class SamplerLabExtension(ComfyExtension):
+    """What ComfyUI asks for the pack's nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node, in the order of the help pages."""
+        return [node for topic in TOPICS for node in topic.NODES]

@@ -1,0 +1,271 @@
+"""Nodes of posterior sampling: the LatentDAPS sampler and its annealing schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..host.latent_daps import RunHandle, latent_daps_sampler
+from ..host.model_sampling import parameterization_of_model_sampling
+from ..parameterization import VE
+from ..samplers.latent_daps import PRESETS
+from ..schedulers import poly_rho
+from .types import MEASUREMENT, RUN
+
+AS_PRESET = "as the preset"
+
+
+class SamplerLabLatentDAPS(io.ComfyNode):
+    """SAMPLER: draw latents that explain a measurement."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SamplerLabLatentDAPS",
+            display_name="LatentDAPS Sampler",
+            category="sampler lab/posterior",
+            description="Draws images that explain a measurement, with your model as the prior. Every item of the latent "
+            "batch is a particle: an independent attempt. Use it in SamplerCustomAdvanced with the Annealing Scheduler.",
+            search_aliases=["phase retrieval", "inverse problem", "posterior sampling", "DAPS", "reconstruction"],
+            inputs=[
+                MEASUREMENT.Input(
+                    "measurement",
+                    tooltip="What was measured: from Measure or Load Measurement. It serves all particles.",
+                ),
+                io.Vae.Input(
+                    "vae", tooltip="The VAE of the model that is sampled. Gradients pass through its decoder."
+                ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="emoji_langevin",
+                    tooltip="Numbers that work together. emoji_…: tuned on the Emoji-64 prior. langevin and hmc: as "
+                    "published for latent diffusion; hmc_stable_diffusion for SD 1.5 and 2.1; pixel_langevin for models "
+                    "without a VAE's compression. The inputs below change single numbers of it.",
+                ),
+                io.Float.Input(
+                    "measurement_weight",
+                    default=1.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Weight of the measurement against the prior. 1: as derived. 0: the measurement is ignored "
+                    "and the model is sampled as it is.",
+                ),
+                io.Int.Input(
+                    "mcmc_steps",
+                    default=0,
+                    min=0,
+                    max=10_000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Chain steps per annealing step; each decodes every particle forwards and backwards, so time "
+                    "grows with it. 0: as the preset.",
+                ),
+                io.Float.Input(
+                    "step_size",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=1e-6,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Step size of the chain at the first annealing step. Too large: noise or NaN. Too small: the "
+                    "residual stays high. 0: as the preset.",
+                ),
+                io.Float.Input(
+                    "step_size_end",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Share of the step size that is left at the last annealing step. 0: as the preset.",
+                ),
+                io.Float.Input(
+                    "tau",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.001,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Width of the likelihood per measured value. Smaller trusts the measurement more; near the "
+                    "noise sigma it is honest about the noise. 0: as the preset.",
+                ),
+                io.Float.Input(
+                    "momentum",
+                    default=-1.0,
+                    min=-1.0,
+                    max=0.999,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Share of the velocity that an hmc step keeps; langevin has none. −1: as the preset.",
+                ),
+                io.Combo.Input(
+                    "prior_width",
+                    options=[AS_PRESET, "sigma", "capped"],
+                    default=AS_PRESET,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How far the chain may move from the model's estimate. sigma: as published. capped: never more "
+                    "than the spread of a standardised latent, which keeps the early steps from over-fitting.",
+                ),
+                io.Float.Input(
+                    "gradient_clamp",
+                    default=-1.0,
+                    min=-1.0,
+                    max=1e6,
+                    step=0.1,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Bound on each entry of the measurement's gradient (the published code uses 1). 0: no bound. "
+                    "−1: as the preset.",
+                ),
+                io.Int.Input(
+                    "ode_steps",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Model calls per annealing step for the clean estimate. 0: as the preset.",
+                ),
+                io.Float.Input(
+                    "ode_sigma_min",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.001,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Noise level at which the clean estimate's path ends. 0: as the preset.",
+                ),
+                io.Int.Input(
+                    "micro_batch",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Particles decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
+                ),
+                io.String.Input(
+                    "metrics_prefix",
+                    default="sampler_lab/run",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Where in the output folder each run writes its metrics.json (settings, calls, residuals per "
+                    "step). Empty: nothing is written.",
+                ),
+            ],
+            outputs=[
+                io.Sampler.Output(tooltip="For the sampler input of SamplerCustomAdvanced."),
+                RUN.Output(display_name="run", tooltip="The record of the sampling, for Compare To Reference."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        measurement,
+        vae,
+        preset: str,
+        measurement_weight: float,
+        mcmc_steps: int = 0,
+        step_size: float = 0.0,
+        step_size_end: float = 0.0,
+        tau: float = 0.0,
+        momentum: float = -1.0,
+        prior_width: str = AS_PRESET,
+        gradient_clamp: float = -1.0,
+        ode_steps: int = 0,
+        ode_sigma_min: float = 0.0,
+        micro_batch: int = 0,
+        metrics_prefix: str = "",
+    ) -> io.NodeOutput:
+        options = PRESETS[preset]
+        mcmc = {"steps": mcmc_steps, "step_size": step_size, "step_size_end": step_size_end, "tau": tau}
+        changed = {name: value for name, value in mcmc.items() if value > 0}
+        if momentum >= 0:
+            changed["momentum"] = momentum
+        if gradient_clamp >= 0:
+            changed["gradient_clamp"] = gradient_clamp
+        if prior_width != AS_PRESET:
+            changed["prior_width"] = prior_width
+        ode = {name: value for name, value in {"steps": ode_steps, "sigma_min": ode_sigma_min}.items() if value > 0}
+        options = replace(
+            options,
+            mcmc=replace(options.mcmc, weight=measurement_weight, **changed),
+            ode=replace(options.ode, **ode),
+            micro_batch=micro_batch,
+        )
+        run = RunHandle(metrics_prefix)
+        return io.NodeOutput(latent_daps_sampler(measurement, vae, options, run), run)
+
+
+class SamplerLabAnnealingScheduler(io.ComfyNode):
+    """SIGMAS: the annealing levels of DAPS."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SamplerLabAnnealingScheduler",
+            display_name="Annealing Scheduler (poly-rho)",
+            category="sampler lab/schedulers",
+            description="The noise levels that LatentDAPS anneals through, evenly spaced in sigma^(1/rho).",
+            search_aliases=["poly", "karras", "DAPS schedule", "sigmas"],
+            inputs=[
+                io.Int.Input("steps", default=50, min=1, max=10_000, tooltip="Annealing steps; time grows with them."),
+                io.Float.Input(
+                    "sigma_max",
+                    default=10.0,
+                    min=1e-4,
+                    max=10_000.0,
+                    step=0.01,
+                    round=False,
+                    tooltip="First noise level (latents 10, pixels 100).",
+                ),
+                io.Float.Input(
+                    "sigma_min",
+                    default=0.1,
+                    min=1e-5,
+                    max=1_000.0,
+                    step=0.001,
+                    round=False,
+                    tooltip="Last noise level before 0 (published 0.1; 0.05 for the Emoji prior).",
+                ),
+                io.Float.Input(
+                    "rho",
+                    default=7.0,
+                    min=0.1,
+                    max=100.0,
+                    step=0.1,
+                    round=False,
+                    tooltip="1 spaces evenly in sigma; larger spends more steps at small noise. Usual: 7.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to the "
+                    "model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output(tooltip="For the sigmas input of SamplerCustomAdvanced.")],
+        )
+
+    @classmethod
+    def execute(cls, steps: int, sigma_max: float, sigma_min: float, rho: float, model=None) -> io.NodeOutput:
+        sigmas = poly_rho(steps, sigma_min, sigma_max, rho)
+        kind = VE if model is None else parameterization_of_model_sampling(model.get_model_object("model_sampling"))
+        return io.NodeOutput(kind.sigma_from_ve(sigmas))
+
+
+NODES = [SamplerLabLatentDAPS, SamplerLabAnnealingScheduler]

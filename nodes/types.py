@@ -1,0 +1,14 @@
+"""The pack's own socket types."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+__all__ = ["MEASUREMENT", "OPERATOR", "RUN"]
+
+#: A forward operator A: ``operators.Operator``.
+OPERATOR = io.Custom("SAMPLERLAB_OPERATOR")
+#: What was measured, with its operator: ``operators.Measurement``.
+MEASUREMENT = io.Custom("SAMPLERLAB_MEASUREMENT")
+#: The record of a sampling run: ``host.latent_daps.RunHandle``.
+RUN = io.Custom("SAMPLERLAB_RUN")

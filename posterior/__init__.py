@@ -1,0 +1,1 @@
+"""Posterior sampling: the parts that samplers of inverse problems are made of."""

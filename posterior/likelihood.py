@@ -1,0 +1,71 @@
+r"""The likelihood of a latent under a measurement: :math:`\log p(y|z) = -\|A(\mathrm{dec}(z)) - y\|^2/\tau^2`.
+
+Its gradient passes through the decoder, which is where more than 99 % of LatentDAPS's arithmetic goes; so this file
+also counts the decoder's passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from ..operators import Measurement
+
+__all__ = ["Decoder", "DecoderCalls", "Likelihood"]
+
+#: A latent ``[N, c, h, w]`` in the model's own scale to an image ``[N, C, H, W]`` in [-1, 1], differentiable.
+Decoder = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass
+class DecoderCalls:
+    """Decoder passes so far, counted per particle: a batch of 4 decoded once is 4."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+@dataclass
+class Likelihood:
+    """The residual ‖A(dec(z)) − y‖² of every particle and its gradient with respect to the latent.
+
+    measurement: what was measured; its one ``y`` serves all particles.
+    decoder: from latents to images.
+    micro_batch: particles decoded at a time; 0 decodes all at once. Smaller needs less memory, and is slower.
+    """
+
+    measurement: Measurement
+    decoder: Decoder
+    micro_batch: int = 0
+    calls: DecoderCalls = field(default_factory=DecoderCalls)
+
+    def residual(self, z: torch.Tensor) -> torch.Tensor:
+        """‖A(dec(z)) − y‖² per particle, ``[N]``, without a gradient."""
+        with torch.no_grad():
+            parts = [self.measurement.residual(self.decoder(chunk).float()) for chunk in self._chunks(z)]
+        self.calls.forward += len(z)
+        return torch.cat(parts)
+
+    def residual_and_gradient(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The residual ``[N]`` and its gradient, shaped and typed like ``z``.
+
+        ComfyUI runs nodes under ``torch.inference_mode``; leaving it here (and copying ``z``, an inference tensor)
+        makes autograd work. The decoder must bring weights that allow it: see ``host/decoder.py``.
+        """
+        residuals, gradients = [], []
+        for chunk in self._chunks(z):
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = chunk.clone().requires_grad_(True)
+                residual = self.measurement.residual(self.decoder(leaf).float())
+                # Rows do not mix, so the gradient of the sum is every particle's own gradient.
+                (gradient,) = torch.autograd.grad(residual.sum(), leaf)
+            residuals.append(residual.detach())
+            gradients.append(gradient)
+        self.calls.forward += len(z)
+        self.calls.backward += len(z)
+        return torch.cat(residuals), torch.cat(gradients)
+
+    def _chunks(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return z.split(self.micro_batch) if self.micro_batch > 0 else (z,)

@@ -1,0 +1,193 @@
+r"""LatentDAPS: decoupled annealing posterior sampling in a latent space (Zhang et al., arXiv 2407.01521).
+
+One step at noise level :math:`\sigma_i`, for every particle at once:
+
+1. :math:`\hat z_0`: the probability-flow ODE from :math:`z_{\sigma_i}` to a clean latent, without a gradient;
+2. :math:`z_0 \sim p(z_0 | z_{\sigma_i}, y)`: a Markov chain from :math:`\hat z_0` on the likelihood times a Gaussian
+   around :math:`\hat z_0`;
+3. :math:`z_{\sigma_{i+1}} = \alpha_{i+1} z_0 + \sigma_{i+1}\varepsilon`.
+
+Consecutive levels share nothing but :math:`z_0`, so a step may undo large errors of the one before: that is what makes
+the method work on non-linear problems such as phase retrieval. Without a measurement (weight 0) step 2 is left out and
+what remains samples the prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from tqdm.auto import trange
+
+from ..operators import Measurement
+from ..parameterization import Parameterization, parameterization_of
+from ..posterior.likelihood import Decoder, Likelihood
+from ..posterior.mcmc import MCMCOptions, prior_width, run_chain
+from ..posterior.noise import ParticleNoise
+from ..posterior.probability_flow import ODEOptions, probability_flow
+from ..posterior.record import RunRecord
+
+__all__ = ["PRESETS", "LatentDAPSOptions", "sample_latent_daps"]
+
+
+@dataclass(frozen=True)
+class LatentDAPSOptions:
+    """How x0 is estimated and how the chain runs; see :class:`ODEOptions` and :class:`MCMCOptions`.
+
+    micro_batch: particles that are decoded together; 0 for all. Lower it when memory runs out.
+    """
+
+    ode: ODEOptions = field(default_factory=ODEOptions)
+    mcmc: MCMCOptions = field(default_factory=MCMCOptions)
+    micro_batch: int = 0
+
+    def __post_init__(self) -> None:
+        if self.micro_batch < 0:
+            raise ValueError(f"micro_batch is {self.micro_batch}; it must be 0 (all particles at once) or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for the run's record."""
+        return asdict(self)
+
+
+#: The published settings (github zhangbingliang2019/DAPS, phase retrieval) and the one tuned on the Emoji-64 prior.
+PRESETS: Mapping[str, LatentDAPSOptions] = MappingProxyType(
+    {
+        "emoji_langevin": LatentDAPSOptions(
+            ode=ODEOptions(steps=3, sigma_min=0.02),
+            mcmc=MCMCOptions(
+                kind="langevin", steps=10, step_size=5e-4, step_size_end=0.1, tau=0.028, prior_width="capped"
+            ),
+        ),
+        "emoji_hmc": LatentDAPSOptions(
+            ode=ODEOptions(steps=3, sigma_min=0.02),
+            mcmc=MCMCOptions(
+                kind="hmc",
+                steps=10,
+                step_size=3e-4,
+                step_size_end=0.1,
+                tau=0.028,
+                momentum=0.41,
+                prior_width="capped",
+            ),
+        ),
+        "langevin": LatentDAPSOptions(
+            mcmc=MCMCOptions(kind="langevin", steps=50, step_size=4e-6, step_size_end=0.01, tau=0.01)
+        ),
+        "hmc": LatentDAPSOptions(
+            mcmc=MCMCOptions(kind="hmc", steps=65, step_size=2.1e-5, step_size_end=0.12, tau=0.01, momentum=0.41)
+        ),
+        "hmc_stable_diffusion": LatentDAPSOptions(
+            mcmc=MCMCOptions(kind="hmc", steps=95, step_size=1.1e-4, step_size_end=0.027, tau=0.01, momentum=0.47)
+        ),
+        "pixel_langevin": LatentDAPSOptions(
+            ode=ODEOptions(steps=5, sigma_min=0.01),
+            mcmc=MCMCOptions(kind="langevin", steps=100, step_size=5e-5, step_size_end=0.01, tau=0.01),
+        ),
+    }
+)
+
+
+@torch.no_grad()
+def sample_latent_daps(
+    model: Callable[..., torch.Tensor],
+    x: torch.Tensor,
+    sigmas: torch.Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: Callable[[dict[str, Any]], None] | None = None,
+    disable: bool | None = None,
+    *,
+    measurement: Measurement,
+    decoder: Decoder,
+    options: LatentDAPSOptions | None = None,
+    parameterization: Parameterization | None = None,
+    noise_sampler: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    record: RunRecord | None = None,
+    on_iteration: Callable[[], None] | None = None,
+) -> torch.Tensor:
+    """Sample latents whose decoded images explain ``measurement``.
+
+    Args:
+        model: denoiser, called as ``model(x, sigma, **extra_args)`` with sigma ``[N]``.
+        x: noisy latents at ``sigmas[0]``, ``[N, ...]``; every row is a particle.
+        sigmas: annealing levels in the model's own units, strictly decreasing, usually ending in 0.
+        extra_args: handed to the model; ``seed`` seeds the particles' noise, ``denoise_mask`` is honoured.
+        callback: called once an annealing step with ``x, i, sigma, sigma_hat, denoised``.
+        disable: True hides the progress bar.
+        measurement: what was measured; one measurement serves every particle.
+        decoder: latents in the model's scale to images ``[N, 3, H, W]`` in [-1, 1], differentiable.
+        options: numbers of the method; the "langevin" preset if None.
+        parameterization: VE or CONST; asked of the model if None.
+        noise_sampler: standard normal noise shaped like its argument; one stream a particle, from the seed, if None.
+        record: is given the number of calls and every step's residuals.
+        on_iteration: called before every chain step and every denoiser call; raising from it cancels the run.
+
+    Returns:
+        Latents ``[N, ...]`` at ``sigmas[-1]``.
+
+    Raises:
+        ValueError: sigmas that do not decrease or do not fit the model.
+    """
+    options = options or PRESETS["langevin"]
+    extra_args = {} if extra_args is None else extra_args
+    parameterization = parameterization or parameterization_of(model)
+    check_annealing(sigmas, parameterization)
+    noise = noise_sampler or ParticleNoise(extra_args.get("seed") or 0)
+    likelihood = Likelihood(measurement, decoder, options.micro_batch)
+    mask = extra_args.get("denoise_mask")
+    dtype, x = x.dtype, x.float()  # the chain's steps are far below half precision's resolution
+    steps = len(sigmas) - 1
+
+    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        if on_iteration is not None:
+            on_iteration()
+        if record is not None:
+            record.count(denoiser=len(x))
+        return model(x.to(dtype), sigma * x.new_ones(len(x)), **extra_args).float()
+
+    for i in trange(steps, disable=disable):
+        sigma, sigma_next = sigmas[i], sigmas[i + 1]
+        z0_hat = probability_flow(denoise, x, sigma, parameterization, options.ode)
+        z0 = z0_hat
+        if options.mcmc.is_active:
+            width = prior_width(float(parameterization.sigma_ve(sigma.double())), options.mcmc.prior_width)
+            step_size = options.mcmc.step_size_at(i, steps)
+            z0 = run_chain(z0_hat, likelihood, width, step_size, options.mcmc, noise, mask, on_iteration)
+        if record is not None:
+            residual = likelihood.residual(z0)
+            record.count(
+                decoder_forward=likelihood.calls.forward,
+                decoder_backward=likelihood.calls.backward,
+            )
+            likelihood.calls.forward = likelihood.calls.backward = 0
+            record.step(i, float(sigma), residual=residual.tolist(), pairwise_distance=mean_distance(z0_hat))
+        if callback is not None:
+            callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": z0})
+        x = parameterization.alpha(sigma_next) * z0
+        if sigma_next > 0:
+            x = x + sigma_next * noise(x)
+    return x.to(dtype)
+
+
+def check_annealing(sigmas: torch.Tensor, parameterization: Parameterization) -> None:
+    """Raise a ``ValueError`` that names what is wrong with ``sigmas`` for a model of this parameterization."""
+    if not bool(torch.isfinite(sigmas).all()):
+        raise ValueError("sigmas contain NaN or infinity; connect an Annealing Scheduler.")
+    if len(sigmas) > 1 and not bool((sigmas[1:] < sigmas[:-1]).all()):
+        raise ValueError("sigmas must decrease from step to step; connect an Annealing Scheduler.")
+    if len(sigmas) and float(sigmas[0]) > parameterization.sigma_limit:
+        raise ValueError(
+            f"sigmas start at {float(sigmas[0]):g}, but this is a flow model, whose sigma runs from 1 to 0; "
+            "connect the model to the Annealing Scheduler so that it can convert them."
+        )
+
+
+def mean_distance(z: torch.Tensor) -> float | None:
+    """The mean root-mean-square distance between pairs of particles; None for a single one."""
+    if len(z) < 2:
+        return None
+    flat = z.flatten(1)
+    return float(torch.pdist(flat).mean() / flat.shape[1] ** 0.5)
