@@ -25,8 +25,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
             node_id="SamplerLabLatentDAPS",
             display_name="LatentDAPS Sampler",
             category="sampler lab/posterior",
-            description="Draws images that explain a measurement, with your model as the prior. Every item of the latent "
-            "batch is a particle: an independent attempt. Use it in SamplerCustomAdvanced with the Annealing Scheduler.",
+            description="Draws images that explain a measurement, with your model as the prior. Every item of the "
+            "latent batch is a particle: an independent attempt. Use it in SamplerCustomAdvanced with the "
+            "Annealing Scheduler.",
             search_aliases=["phase retrieval", "inverse problem", "posterior sampling", "DAPS", "reconstruction"],
             inputs=[
                 MEASUREMENT.Input(
@@ -40,9 +41,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="emoji_langevin",
-                    tooltip="Numbers that work together. emoji_…: tuned on the Emoji-64 prior. langevin and hmc: as "
-                    "published for latent diffusion; hmc_stable_diffusion for SD 1.5 and 2.1; pixel_langevin for models "
-                    "without a VAE's compression. The inputs below change single numbers of it.",
+                    tooltip="Numbers that work together. emoji_…: tuned on the Emoji-64 prior. langevin and hmc: "
+                    "as published for latent diffusion; hmc_stable_diffusion for SD 1.5 and 2.1; pixel_langevin "
+                    "for models without a VAE's compression. The inputs below change single numbers of it.",
                 ),
                 io.Float.Input(
                     "measurement_weight",
@@ -50,8 +51,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     min=0.0,
                     max=1000.0,
                     step=0.01,
-                    tooltip="Weight of the measurement against the prior. 1: as derived. 0: the measurement is ignored "
-                    "and the model is sampled as it is.",
+                    tooltip="Weight of the measurement against the prior. 1: as derived. 0: the measurement is "
+                    "ignored and the model is sampled as it is.",
                 ),
                 io.Int.Input(
                     "mcmc_steps",
@@ -60,8 +61,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     max=10_000,
                     optional=True,
                     advanced=True,
-                    tooltip="Chain steps per annealing step; each decodes every particle forwards and backwards, so time "
-                    "grows with it. 0: as the preset.",
+                    tooltip="Chain steps per annealing step; each decodes every particle forwards and backwards, "
+                    "so time grows with it. 0: as the preset.",
                 ),
                 io.Float.Input(
                     "step_size",
@@ -72,8 +73,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     round=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Step size of the chain at the first annealing step. Too large: noise or NaN. Too small: the "
-                    "residual stays high. 0: as the preset.",
+                    tooltip="Step size of the chain at the first annealing step. Too large: noise or NaN. Too "
+                    "small: the residual stays high. 0: as the preset.",
                 ),
                 io.Float.Input(
                     "step_size_end",
@@ -95,8 +96,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     round=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Width of the likelihood per measured value. Smaller trusts the measurement more; near the "
-                    "noise sigma it is honest about the noise. 0: as the preset.",
+                    tooltip="Width of the likelihood per measured value. Smaller trusts the measurement more; near "
+                    "the noise sigma it is honest about the noise. 0: as the preset.",
                 ),
                 io.Float.Input(
                     "momentum",
@@ -114,8 +115,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     default=AS_PRESET,
                     optional=True,
                     advanced=True,
-                    tooltip="How far the chain may move from the model's estimate. sigma: as published. capped: never more "
-                    "than the spread of a standardised latent, which keeps the early steps from over-fitting.",
+                    tooltip="How far the chain may move from the model's estimate. sigma: as published. capped: "
+                    "never more than the spread of a standardised latent, which keeps the early steps from "
+                    "over-fitting.",
                 ),
                 io.Float.Input(
                     "gradient_clamp",
@@ -125,8 +127,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     step=0.1,
                     optional=True,
                     advanced=True,
-                    tooltip="Bound on each entry of the measurement's gradient (the published code uses 1). 0: no bound. "
-                    "−1: as the preset.",
+                    tooltip="Bound on each entry of the measurement's gradient (the published code uses 1). 0: no "
+                    "bound. −1: as the preset.",
                 ),
                 io.Int.Input(
                     "ode_steps",
@@ -155,15 +157,16 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     max=1024,
                     optional=True,
                     advanced=True,
-                    tooltip="Particles decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
+                    tooltip="Particles decoded at a time. 0: all. Choose 1 when memory runs out; results do not "
+                    "change.",
                 ),
                 io.String.Input(
                     "metrics_prefix",
                     default="sampler_lab/run",
                     optional=True,
                     advanced=True,
-                    tooltip="Where in the output folder each run writes its metrics.json (settings, calls, residuals per "
-                    "step). Empty: nothing is written.",
+                    tooltip="Where in the output folder each run writes its metrics.json (settings, calls, "
+                    "residuals per step). Empty: nothing is written.",
                 ),
             ],
             outputs=[
@@ -254,8 +257,8 @@ class SamplerLabAnnealingScheduler(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to the "
-                    "model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
+                    tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to "
+                    "the model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
                 ),
             ],
             outputs=[io.Sigmas.Output(tooltip="For the sigmas input of SamplerCustomAdvanced.")],

@@ -7,7 +7,8 @@ The target is a Gaussian around the prior's estimate times the likelihood:
 with :math:`r` the width that the prior is given at this noise level. Two chains, neither with an accept step:
 
 * Langevin: :math:`z \leftarrow z + \eta g + \sqrt{2\eta}\,\varepsilon`;
-* under-damped ("hmc"): :math:`v \leftarrow m v + \sqrt\eta\, g + \sqrt{2(1-m)}\,\varepsilon,\; z \leftarrow z + \sqrt\eta\, v`.
+* under-damped ("hmc"): :math:`v \leftarrow m v + \sqrt\eta\, g + \sqrt{2(1-m)}\,\varepsilon`, then
+  :math:`z \leftarrow z + \sqrt\eta\, v`.
 """
 
 from __future__ import annotations

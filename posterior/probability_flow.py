@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -70,7 +71,7 @@ def probability_flow(
     if start <= options.sigma_min:
         return denoise(x, sigma)
     levels = [sigma] + [parameterization.sigma_from_ve(sigma.new_tensor(s)) for s in options.levels(start)[1:]]
-    for sigma, sigma_next in zip(levels[:-1], levels[1:], strict=True):
+    for sigma, sigma_next in pairwise(levels):
         x0 = denoise(x, sigma)
         # x' = alpha'·D + sigma'·eps with eps = (x − alpha·D)/sigma: Euler in VE coordinates for every
         # parameterization, and finite at a flow's sigma = 1, where alpha = 0 and eps = x.
