@@ -1,0 +1,122 @@
+r"""A measurement: what was recorded, by which operator, which of its pixels count, and how well the truth would fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from .operator import Operator
+
+__all__ = ["Measurement"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One recording y, shared by all particles.
+
+    Args:
+        y: ``[1, C, h, w]``, real; stored as float32 (float64 stays).
+        operator: the A of which it is a noisy value.
+        mask: 1 = valid, 0 = dead pixel; ``[1, C, h, w]`` or anything that broadcasts to it; None when all are valid.
+        image_shape: (H, W) of the image; None asks the operator which one belongs to (h, w).
+        noise_floor: the residual expected of the truth; None estimates it from ``y`` alone.
+
+    Raises:
+        ValueError: y or mask of a wrong shape or kind, no valid pixel, NaN or infinity at a valid pixel.
+
+    Values at dead pixels are set to 0, so whatever a detector writes there (NaN, −1) does no harm. Tensors made under
+    ``torch.inference_mode`` (ComfyUI runs nodes under it) are copied to ordinary ones, so that gradients can pass.
+    """
+
+    y: torch.Tensor
+    operator: Operator
+    mask: torch.Tensor | None = None
+    image_shape: tuple[int, int] | None = None
+    noise_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        y = _real(self.y)
+        mask = None if self.mask is None else _valid_pixels(self.mask, y)
+        wrong = ~torch.isfinite(y) if mask is None else ~torch.isfinite(y) & (mask > 0)
+        if bool(wrong.any()):
+            raise ValueError(
+                f"the measurement holds {int(wrong.sum())} NaN or infinite values at valid pixels; "
+                "mark them as dead in the mask."
+            )
+        if mask is not None:
+            y = torch.where(mask > 0, y, torch.zeros_like(y))
+        image_shape = self.image_shape
+        image_shape = self.operator.image_shape(tuple(y.shape[-2:])) if image_shape is None else tuple(image_shape)
+        expected = self.operator.measurement_shape(image_shape)
+        if tuple(y.shape[1:]) != expected:
+            raise ValueError(
+                f"the measurement has shape {list(y.shape[1:])}, but the operator makes {list(expected)} of an image "
+                f"of {image_shape[0]}×{image_shape[1]}; check the oversampling, the channels and the image size."
+            )
+        object.__setattr__(self, "y", _outside_inference(y))
+        object.__setattr__(self, "mask", None if mask is None else _outside_inference(mask))
+        object.__setattr__(self, "image_shape", image_shape)
+        if self.noise_floor is None:
+            object.__setattr__(self, "noise_floor", self.operator.noise_floor(y=self.y, mask=self.mask))
+
+    @property
+    def count(self) -> int:
+        """m, the number of valid measured values."""
+        return self.y.numel() if self.mask is None else int(self.mask.sum().item())
+
+    def residual(self, image: torch.Tensor) -> torch.Tensor:
+        """‖A(x) − y‖² over the valid pixels, ``[N]``, differentiable; ``image`` is ``[N, 3, H, W]`` in [-1, 1]."""
+        if image.ndim != 4 or tuple(image.shape[-2:]) != self.image_shape:
+            height, width = self.image_shape
+            raise ValueError(
+                f"the image has shape {list(image.shape)}, but the measurement is of an image of {height}×{width}; "
+                f"use a latent that decodes to width {width} and height {height}."
+            )
+        difference = self.operator(image) - self.y.to(image.device)
+        if self.mask is not None:
+            difference = difference * self.mask.to(image.device)
+        return difference.square().flatten(1).sum(1)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Measurement:
+        """The same measurement on another device and, if ``dtype`` is float32 or float64, in another precision."""
+        mask = None if self.mask is None else self.mask.to(device, dtype)
+        return replace(self, y=self.y.to(device, dtype), mask=mask)
+
+
+def _real(y: torch.Tensor) -> torch.Tensor:
+    """``y`` as a real floating tensor ``[1, C, h, w]``, or a ``ValueError``."""
+    if not isinstance(y, torch.Tensor):
+        raise ValueError(f"the measurement is a {type(y).__name__}; it must be a torch tensor [1, C, h, w].")
+    if y.is_complex():
+        raise ValueError("the measurement is complex; pass its modulus: a detector records amplitudes or intensities.")
+    if y.dtype == torch.bool:
+        raise ValueError("the measurement is boolean; pass the recorded values (and the mask as the mask).")
+    if y.ndim != 4 or y.shape[0] != 1 or 0 in y.shape:
+        raise ValueError(f"the measurement has shape {list(y.shape)}; it must be [1, C, h, w] and not empty.")
+    return y if y.dtype == torch.float64 else y.float()
+
+
+def _valid_pixels(mask: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """``mask`` as zeros and ones in the shape and type of ``y``, or a ``ValueError``."""
+    if mask.is_complex():
+        raise ValueError("the mask is complex; it must hold 1 at valid pixels and 0 at dead ones.")
+    try:
+        mask = torch.broadcast_to(mask, y.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"the mask has shape {list(mask.shape)}, which does not fit a measurement of {list(y.shape)}."
+        ) from None
+    mask = (mask > 0).to(y)
+    if not bool(mask.any()):
+        raise ValueError("the mask marks every pixel as dead; 1 (or true) must mean valid.")
+    return mask
+
+
+def _outside_inference(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()
