@@ -1,10 +1,18 @@
-"""What every test shares: the pack under its name ``sampler_lab``, and (in time) a real ComfyUI with the pack in it."""
+"""What every test shares: the pack under its name ``sampler_lab``, a real ComfyUI with the pack in it, and a browser.
+
+The host is the folder in ``COMFYUI_PATH`` (``lab.py test`` sets it), else the one ``lab.py`` unpacked into ``.lab/``.
+The interpreter that runs pytest runs the host too. Everything the host writes goes into pytest's temporary folder.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,3 +27,82 @@ def _import_pack() -> None:
 
 
 _import_pack()
+
+from sampler_lab.labkit.browser import CHROMIUM_FLAGS, find_chromium  # noqa: E402
+from sampler_lab.labkit.client import Client  # noqa: E402
+from sampler_lab.labkit.link import link_folder  # noqa: E402
+from sampler_lab.labkit.places import PACK_NAME, unpacked_host  # noqa: E402
+from sampler_lab.labkit.server import Server, make_base  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Path:
+    """The folder of the ComfyUI under test."""
+    path = os.environ.get("COMFYUI_PATH") or unpacked_host()
+    if not path:
+        pytest.skip("no ComfyUI: run the tests with 'python3 lab.py test', or set COMFYUI_PATH to a ComfyUI folder")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def server(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running host with the pack installed as a custom node; one for all tests of a session."""
+    base = make_base(tmp_path_factory.mktemp("host"))
+    link_folder(ROOT, base / "custom_nodes" / PACK_NAME)
+    with Server(comfyui, base=base) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    """A client of ``server``. What the test leaves in the queue is cancelled afterwards."""
+    client = Client(server.url)
+    yield client
+    running, waiting = client.queue_state()
+    for prompt_id in [*waiting, *running]:
+        client.cancel(prompt_id)
+
+
+@pytest.fixture(scope="session")
+def object_info(server: Server) -> dict:
+    """The schema of every node type of ``server``."""
+    return Client(server.url).object_info()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Headless Chromium (a Playwright ``Browser``)."""
+    executable = find_chromium()
+    if executable is None:
+        sentence = (
+            "no Chromium: install your system's package (Debian: apt-get install chromium), or name one in "
+            "SAMPLER_LAB_CHROMIUM"
+        )
+        if os.environ.get("SAMPLER_LAB_REQUIRE_BROWSER") == "1":
+            pytest.fail(sentence, pytrace=False)
+        pytest.skip(sentence)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: object, server: Server) -> Iterator[object]:
+    """A fresh page (a Playwright ``Page``) with the editor of ``server`` loaded.
+
+    ``page.console_errors`` collects what the page's console and its scripts complain about.
+    """
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    page = context.new_page()
+    page.console_errors = []
+    page.on("console", lambda said: page.console_errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: page.console_errors.append(str(error)))
+    page.goto(server.url)
+    page.wait_for_function(
+        "() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100"
+    )
+    yield page
+    context.close()

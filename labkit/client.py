@@ -1,0 +1,347 @@
+"""A running ComfyUI, as its prompt queue sees us.
+
+client = Client("http://127.0.0.1:8188")
+result = client.run(prompt, on_progress=print)
+picture = client.view(result.files("SaveImage")[0])
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import LabError
+from .websocket import WebSocket
+
+__all__ = ["Client", "Progress", "PromptRefused", "Result", "RunFailed", "RunInterrupted", "ServerGone"]
+
+Prompt = dict[str, dict[str, Any]]
+
+
+class ServerGone(LabError):
+    """The server does not answer (any more)."""
+
+
+class PromptRefused(LabError):
+    """The host's validation refused the graph. ``node_errors`` is its answer, node id to what is wrong there."""
+
+    def __init__(self, message: str, node_errors: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.node_errors = node_errors
+
+
+class RunFailed(LabError):
+    """A node raised. ``details`` is the host's record: ``node_id``, ``node_type``, ``exception_type``, ``traceback`` …"""
+
+    def __init__(self, message: str, details: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class RunInterrupted(LabError):
+    """Somebody pressed cancel."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: node ``node_id`` of type ``node_type`` has done ``value`` of ``maximum`` steps."""
+
+    node_id: str
+    node_type: str
+    value: int = 0
+    maximum: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run left in the history: ``outputs[node_id]`` is what the node showed (pictures, text, files)."""
+
+    prompt_id: str
+    prompt: Prompt
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, node_type: str) -> list[dict[str, Any]]:
+        """The outputs of every node of that type, in the order of their ids."""
+        ids = [key for key, node in self.prompt.items() if node["class_type"] == node_type and key in self.outputs]
+        return [self.outputs[key] for key in sorted(ids, key=lambda key: (len(key), key))]
+
+    def files(self, node_type: str | None = None) -> list[dict[str, str]]:
+        """Every file any node (or those of one type) showed, as ``{"filename", "subfolder", "type"}`` for ``view``."""
+        outputs = self.of(node_type) if node_type else list(self.outputs.values())
+        return [file for output in outputs for file in _files_in(output)]
+
+
+def _files_in(value: Any) -> Iterator[dict[str, str]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("filename"), str):
+            yield {key: str(value.get(key, "")) for key in ("filename", "subfolder", "type")}
+        else:
+            for item in value.values():
+                yield from _files_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _files_in(item)
+
+
+class Client:
+    """One client of one server. Every call raises ``ServerGone`` when nobody answers at ``url``."""
+
+    def __init__(self, url: str, timeout: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+        self.client_id = uuid.uuid4().hex
+
+    def system_stats(self) -> dict[str, Any]:
+        """The host's version, its Python and torch, its devices."""
+        return self._get("/system_stats")
+
+    def object_info(self, node_type: str | None = None) -> dict[str, Any]:
+        """The schema of one node type, or of all, keyed by type."""
+        return self._get(f"/object_info/{urllib.parse.quote(node_type)}" if node_type else "/object_info")
+
+    def queue(self, prompt: Prompt, workflow: dict[str, Any] | None = None) -> str:
+        """Put a graph (API format) into the queue; its prompt id.
+
+        workflow: the editor's graph, to be saved in the pictures, so that dropping one onto the editor opens it.
+        Raises ``PromptRefused`` with the host's own sentences. The host runs the valid part of a half-valid graph; we
+        take that part back, for a run without one of its outputs is not what was asked for.
+        """
+        body: dict[str, Any] = {"prompt": prompt, "client_id": self.client_id}
+        if workflow is not None:
+            body["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
+        status, answer = self._exchange(
+            "/prompt", json.dumps(body).encode("utf-8"), {"Content-Type": "application/json"}
+        )
+        reply = _parse(answer)
+        errors = reply.get("node_errors") or {}
+        if status == 200 and not errors:
+            return reply["prompt_id"]
+        if status == 200:
+            self.cancel(reply["prompt_id"])
+        raise PromptRefused(_refusal(reply, errors), errors)
+
+    def wait(
+        self,
+        prompt_id: str,
+        on_progress: Callable[[Progress], None] | None = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Wait for a queued graph.
+
+        on_progress: told about every node and step that the host reports from now on.
+        timeout: seconds, or no limit.
+        Raises ``RunFailed``, ``RunInterrupted``, or ``LabError`` when the time is up.
+        """
+        try:
+            socket = self.connect()
+        except OSError:
+            socket = None  # the history tells the end, too
+        return self._wait(socket, prompt_id, {}, on_progress, timeout)
+
+    def run(
+        self,
+        prompt: Prompt,
+        workflow: dict[str, Any] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """``queue`` and ``wait``, listening from before the start, so that no progress is missed."""
+        try:
+            socket = self.connect()
+        except OSError as error:
+            raise ServerGone(f"The server at {self.url} does not answer ({error}).") from error
+        try:
+            prompt_id = self.queue(prompt, workflow)
+        except BaseException:
+            socket.close()
+            raise
+        types = {key: node["class_type"] for key, node in prompt.items()}
+        return self._wait(socket, prompt_id, types, on_progress, timeout)
+
+    def connect(self) -> WebSocket:
+        """The host's stream of messages to this client."""
+        return WebSocket(f"ws{self.url.removeprefix('http')}/ws?clientId={self.client_id}", timeout=self.timeout)
+
+    def history(self, prompt_id: str) -> dict[str, Any] | None:
+        """The history's entry of a run that has ended, or ``None``."""
+        return self._get(f"/history/{prompt_id}").get(prompt_id)
+
+    def queue_state(self) -> tuple[list[str], list[str]]:
+        """Prompt ids running now, and waiting."""
+        state = self._get("/queue")
+        return [item[1] for item in state["queue_running"]], [item[1] for item in state["queue_pending"]]
+
+    def interrupt(self) -> None:
+        """Cancel what runs now."""
+        self._post("/interrupt", {})
+
+    def cancel(self, prompt_id: str) -> None:
+        """Cancel one run, waiting or running."""
+        self._post("/queue", {"delete": [prompt_id]})
+        if prompt_id in self.queue_state()[0]:
+            self.interrupt()
+
+    def upload_image(self, path: Path, name: str | None = None) -> str:
+        """Copy an image file into the host's input folder; the name ``LoadImage`` knows it by."""
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise LabError(f"The image {path} cannot be read: {error.strerror or error}.") from error
+        name = name or path.name
+        boundary = uuid.uuid4().hex
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        quoted = name.replace("\\", "_").replace('"', "_")
+        body = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{quoted}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n"
+        ).encode() + content
+        body += f"\r\n--{boundary}--\r\n".encode()
+        status, answer = self._exchange(
+            "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        )
+        if status != 200:
+            raise LabError(f"The server did not take the image {path} (HTTP {status}).")
+        reply = _parse(answer)
+        return f"{reply['subfolder']}/{reply['name']}" if reply.get("subfolder") else reply["name"]
+
+    def view(self, file: dict[str, str]) -> bytes:
+        """The content of a file that a node showed (see ``Result.files``)."""
+        query = urllib.parse.urlencode({key: file.get(key, "") for key in ("filename", "subfolder", "type")})
+        status, answer = self._exchange(f"/view?{query}")
+        if status != 200:
+            raise LabError(f"The server has no file {file.get('filename')} (HTTP {status}).")
+        return answer
+
+    def _wait(
+        self,
+        socket: WebSocket | None,
+        prompt_id: str,
+        types: dict[str, str],
+        on_progress: Callable[[Progress], None] | None,
+        timeout: float | None,
+    ) -> Result:
+        """Listen for progress, and look into the history for the end; closes ``socket``."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        try:
+            while True:
+                entry = self.history(prompt_id)
+                if entry is not None and entry.get("status", {}).get("status_str"):
+                    return _result(prompt_id, entry)
+                if ends is not None and time.monotonic() > ends:
+                    raise LabError(f"The run {prompt_id} is not finished after {timeout:.0f} seconds.")
+                pause = time.monotonic() + 2.0
+                socket = self._follow(
+                    socket, prompt_id, types, on_progress, pause if ends is None else min(pause, ends)
+                )
+        finally:
+            if socket is not None:
+                socket.close()
+
+    def _follow(
+        self,
+        socket: WebSocket | None,
+        prompt_id: str,
+        types: dict[str, str],
+        on_progress: Callable[[Progress], None] | None,
+        pause: float,
+    ) -> WebSocket | None:
+        """Read messages until the run seems over or it is ``pause`` o'clock; the socket, or ``None`` once dead."""
+        if socket is None:
+            time.sleep(max(0.05, min(0.5, pause - time.monotonic())))
+            return None
+        try:
+            while (left := pause - time.monotonic()) > 0:
+                message = socket.receive(timeout=left)
+                if not isinstance(message, str):
+                    continue  # nothing came, or a preview picture
+                event = json.loads(message)
+                kind, data = event.get("type"), event.get("data") or {}
+                if data.get("prompt_id") != prompt_id:
+                    continue
+                node = data.get("node")
+                if kind in ("execution_success", "execution_error", "execution_interrupted") or (
+                    kind == "executing" and node is None
+                ):
+                    time.sleep(0.05)  # the history is written just after the message
+                    return socket
+                if on_progress and kind in ("executing", "progress"):
+                    value, maximum = int(data.get("value", 0)), int(data.get("max", 0))
+                    on_progress(Progress(str(node), types.get(str(node), ""), value, maximum))
+        except OSError:  # WebSocketClosed among them
+            socket.close()
+            return None
+        return socket
+
+    def _get(self, path: str) -> dict[str, Any]:
+        status, answer = self._exchange(path)
+        if status != 200:
+            raise LabError(f"The server at {self.url} answered HTTP {status} to {path}.")
+        return _parse(answer)
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        status, _ = self._exchange(path, json.dumps(body).encode("utf-8"), {"Content-Type": "application/json"})
+        if status != 200:
+            raise LabError(f"The server at {self.url} answered HTTP {status} to {path}.")
+
+    def _exchange(
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        request = urllib.request.Request(self.url + path, data=body, headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise ServerGone(f"The server at {self.url} does not answer ({reason}).") from error
+
+
+def _parse(answer: bytes) -> dict[str, Any]:
+    try:
+        return json.loads(answer)
+    except ValueError as error:
+        raise LabError(f"The server answered something that is not JSON: {answer[:200]!r}.") from error
+
+
+def _refusal(reply: dict[str, Any], node_errors: dict[str, Any]) -> str:
+    """The host's own sentences, one line per node input."""
+    lines = [
+        f"node {node_id} ({error.get('class_type')}): {item.get('message')}"
+        + (f" ({item['details']})" if item.get("details") else "")
+        for node_id, error in node_errors.items()
+        for item in error.get("errors", [])
+    ]
+    if not lines:
+        error = reply.get("error")
+        text = error.get("message", "") + (f" ({error['details']})" if error.get("details") else "") if error else ""
+        lines = [text or "it gave no reason"]
+    return "The host refused the graph: " + "; ".join(lines)
+
+
+def _result(prompt_id: str, entry: dict[str, Any]) -> Result:
+    """The result in a history entry; raises what the run raised."""
+    status = entry["status"]
+    messages = dict(message for message in status.get("messages", []) if len(message) == 2)
+    if "execution_interrupted" in messages:
+        raise RunInterrupted("The run was cancelled.")
+    if status["status_str"] != "success":
+        details = messages.get("execution_error", {})
+        raise RunFailed(
+            f"Node {details.get('node_id')} ({details.get('node_type')}) failed: "
+            f"{str(details.get('exception_message', 'no message')).strip()}",
+            details,
+        )
+    prompt = entry["prompt"][2] if len(entry.get("prompt", [])) > 2 else {}
+    return Result(prompt_id, prompt, entry.get("outputs", {}))

@@ -1,0 +1,54 @@
+"""Where everything lies. The lab writes below ``.lab/`` and ``output/``, nowhere else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = [
+    "BASE",
+    "BENCHMARKS",
+    "CACHE",
+    "CONSTRAINTS",
+    "HOSTS",
+    "LAB",
+    "LAB_REQUIREMENTS",
+    "MAIN_HOST",
+    "OUTPUT",
+    "PACK_NAME",
+    "PACK_REQUIREMENTS",
+    "ROOT",
+    "TEMPLATES",
+    "VENV",
+    "unpacked_host",
+    "venv_python",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+LAB = ROOT / ".lab"
+VENV = LAB / "venv"
+HOSTS = LAB / "host"
+BASE = LAB / "base"
+CACHE = LAB / "cache"
+OUTPUT = ROOT / "output"
+TEMPLATES = ROOT / "example_workflows"
+BENCHMARKS = ROOT / "benchmarks"
+PACK_REQUIREMENTS = ROOT / "requirements.txt"
+LAB_REQUIREMENTS = ROOT / "labkit" / "requirements-lab.txt"
+CONSTRAINTS = ROOT / "labkit" / "constraints.txt"
+
+#: The pack's folder inside ``custom_nodes/``, as the registry names it.
+PACK_NAME = "sampler-lab"
+#: The ComfyUI version that is used unless another one is asked for.
+MAIN_HOST = "0.30.0"
+
+
+def unpacked_host(version: str = MAIN_HOST) -> Path | None:
+    """The ComfyUI folder that the lab unpacked, if it has."""
+    folder = HOSTS / version
+    return folder if (folder / "main.py").is_file() else None
+
+
+def venv_python(venv: Path = VENV) -> Path:
+    """The interpreter of a virtual environment, there or not."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
