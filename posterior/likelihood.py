@@ -7,16 +7,31 @@ also counts the decoder's passes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
 
 from ..operators import Measurement
 
-__all__ = ["Decoder", "DecoderCalls", "Likelihood"]
+__all__ = ["PRECISIONS", "Decoder", "DecoderCalls", "Likelihood", "decoder_autocast"]
 
 #: A latent ``[N, c, h, w]`` in the model's own scale to an image ``[N, C, H, W]`` in [-1, 1], differentiable.
 Decoder = Callable[[torch.Tensor], torch.Tensor]
+
+
+#: "auto": bfloat16 inside the decoder on processors that have it in hardware; "full": the decoder's own precision.
+PRECISIONS = ("auto", "full")
+
+
+def decoder_autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The autocast context of a decoder pass on ``device``.
+
+    Only processors are touched: on a GPU the precision of the loaded VAE is the host's decision. With hardware
+    bfloat16 a pass forwards and backwards takes about half the time; without, bfloat16 would be emulated and slower.
+    """
+    native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "auto" and native)
 
 
 @dataclass
@@ -34,17 +49,20 @@ class Likelihood:
     measurement: what was measured; its one ``y`` serves all particles.
     decoder: from latents to images.
     micro_batch: particles decoded at a time; 0 decodes all at once. Smaller needs less memory, and is slower.
+    precision: one of :data:`PRECISIONS`.
+    calls: decoder passes so far.
     """
 
     measurement: Measurement
     decoder: Decoder
     micro_batch: int = 0
+    precision: str = "auto"
     calls: DecoderCalls = field(default_factory=DecoderCalls)
 
     def residual(self, z: torch.Tensor) -> torch.Tensor:
         """‖A(dec(z)) − y‖² per particle, ``[N]``, without a gradient."""
         with torch.no_grad():
-            parts = [self.measurement.residual(self.decoder(chunk).float()) for chunk in self._chunks(z)]
+            parts = [self.measurement.residual(self._decode(chunk)) for chunk in self._chunks(z)]
         self.calls.forward += len(z)
         return torch.cat(parts)
 
@@ -58,7 +76,7 @@ class Likelihood:
         for chunk in self._chunks(z):
             with torch.inference_mode(False), torch.enable_grad():
                 leaf = chunk.clone().requires_grad_(True)
-                residual = self.measurement.residual(self.decoder(leaf).float())
+                residual = self.measurement.residual(self._decode(leaf))
                 # Rows do not mix, so the gradient of the sum is every particle's own gradient.
                 (gradient,) = torch.autograd.grad(residual.sum(), leaf)
             residuals.append(residual.detach())
@@ -66,6 +84,11 @@ class Likelihood:
         self.calls.forward += len(z)
         self.calls.backward += len(z)
         return torch.cat(residuals), torch.cat(gradients)
+
+    def _decode(self, z: torch.Tensor) -> torch.Tensor:
+        with decoder_autocast(z.device, self.precision):
+            image = self.decoder(z)
+        return image.float()  # the measurement is compared in single precision
 
     def _chunks(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return z.split(self.micro_batch) if self.micro_batch > 0 else (z,)

@@ -24,7 +24,7 @@ from tqdm.auto import trange
 
 from ..operators import Measurement
 from ..parameterization import Parameterization, parameterization_of
-from ..posterior.likelihood import Decoder, Likelihood
+from ..posterior.likelihood import PRECISIONS, Decoder, Likelihood
 from ..posterior.mcmc import MCMCOptions, prior_width, run_chain
 from ..posterior.noise import ParticleNoise
 from ..posterior.probability_flow import ODEOptions, probability_flow
@@ -38,13 +38,17 @@ class LatentDAPSOptions:
     """How x0 is estimated and how the chain runs; see :class:`ODEOptions` and :class:`MCMCOptions`.
 
     micro_batch: particles that are decoded together; 0 for all. Lower it when memory runs out.
+    precision: "auto" or "full", of the decoder in the chain; see :func:`decoder_autocast`.
     """
 
     ode: ODEOptions = field(default_factory=ODEOptions)
     mcmc: MCMCOptions = field(default_factory=MCMCOptions)
     micro_batch: int = 0
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
         if self.micro_batch < 0:
             raise ValueError(f"micro_batch is {self.micro_batch}; it must be 0 (all particles at once) or more.")
 
@@ -136,7 +140,7 @@ def sample_latent_daps(
     parameterization = parameterization or parameterization_of(model)
     check_annealing(sigmas, parameterization)
     noise = noise_sampler or ParticleNoise(extra_args.get("seed") or 0)
-    likelihood = Likelihood(measurement, decoder, options.micro_batch)
+    likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
     mask = extra_args.get("denoise_mask")
     dtype, x = x.dtype, x.float()  # the chain's steps are far below half precision's resolution
     steps = len(sigmas) - 1

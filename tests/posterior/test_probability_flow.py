@@ -1,6 +1,7 @@
 """The probability-flow ODE against its exact solution under a Gaussian prior, where D(x; sigma) = x/(1 + sigma²)."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,7 +22,9 @@ def gaussian_denoiser(parameterization):
 def solve(x_ve, sigma_ve, steps, parameterization, sigma_min=1e-4):
     sigma = parameterization.sigma_from_ve(torch.tensor(sigma_ve, dtype=torch.float64))
     x = parameterization.from_ve(x_ve, sigma)
-    return probability_flow(gaussian_denoiser(parameterization), x, sigma, parameterization, ODEOptions(steps, sigma_min))
+    return probability_flow(
+        gaussian_denoiser(parameterization), x, sigma, parameterization, ODEOptions(steps, sigma_min)
+    )
 
 
 @pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
@@ -29,7 +32,7 @@ def test_converges_at_first_order_to_the_exact_solution(parameterization):
     x = torch.linspace(-20, 20, 11, dtype=torch.float64)[:, None]
     exact = x / math.sqrt(1 + 10.0**2)  # dx/dsigma = x·sigma/(1 + sigma²)
     errors = [(solve(x, 10.0, n, parameterization) - exact).abs().max().item() for n in (32, 64, 128)]
-    orders = [math.log2(a / b) for a, b in zip(errors[:-1], errors[1:], strict=True)]
+    orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert orders == pytest.approx([1.0, 1.0], abs=0.15)
 
 
