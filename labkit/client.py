@@ -40,7 +40,7 @@ class PromptRefused(LabError):
 
 
 class RunFailed(LabError):
-    """A node raised. ``details`` is the host's record: ``node_id``, ``node_type``, ``exception_type``, ``traceback`` …"""
+    """A node raised. ``details`` is the host's record: ``node_id``, ``exception_type``, ``traceback`` and more."""
 
     def __init__(self, message: str, details: dict[str, Any]) -> None:
         super().__init__(message)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .errors import LabError
+from .tether import tethered
 
 __all__ = ["BASE_FOLDERS", "Server", "free_port", "make_base", "port_is_free", "torch_sees_gpu"]
 
@@ -120,13 +121,13 @@ class Server:
         make_base(self.base)
         self.output.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "PYTHONNOUSERSITE": "1"}
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self.command(),
+            self._process = tethered(
+                self.python,
+                self.arguments(),
                 cwd=self.comfyui,
                 env=environment,
-                stdin=subprocess.PIPE,  # host_process.py leaves when this closes
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for us: we stop the host when we are ready.
@@ -140,8 +141,8 @@ class Server:
             raise
         return self
 
-    def command(self) -> list[str]:
-        """The command line."""
+    def arguments(self) -> list[str]:
+        """``main.py`` and its arguments."""
         if self.cpu is None:
             self.cpu = not torch_sees_gpu(self.python)
         options = ["--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.base)]
@@ -152,8 +153,7 @@ class Server:
         # tree would fight over it.
         if "--database-url" in (self.comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
             options += ["--database-url", f"sqlite:///{(self.base / 'user' / 'comfyui.db').as_posix()}"]
-        wrapper = Path(__file__).with_name("host_process.py")
-        return [self.python, "-s", str(wrapper), str(self.comfyui / "main.py"), *options, *self.extra]
+        return [str(self.comfyui / "main.py"), *options, *self.extra]
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the host: first asked, then, after ``timeout`` seconds, forced. Stopping twice is fine."""
