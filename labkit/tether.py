@@ -26,7 +26,7 @@ def tethered(python: str, arguments: Sequence[str], **options: object) -> subpro
 
 
 def _leave_with_starter() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # not sys.stdin: Python would wait for its lock when it ends
         pass
     os._exit(3)  # a thread cannot end the process otherwise, and there is nobody left to tell
 
