@@ -45,14 +45,20 @@ def load_emoji_prior(
 ) -> EmojiPrior:
     """The shipped prior, or the one in ``folder``. Raises ValueError when a weight file is missing or does not fit."""
     folder = WEIGHTS if folder is None else Path(folder)
-    autoencoder, denoiser = Autoencoder(), Denoiser()
-    load_into(autoencoder, _read(folder / AUTOENCODER_FILE))
+    autoencoder, denoiser = load_autoencoder(folder), Denoiser()
     state = _read(folder / DENOISER_FILE)
     mean, std = (state.pop(key).float().reshape(1, -1, 1, 1).to(device) for key in (_MEAN, _STD))
     load_into(denoiser.network, state)
     for module in (autoencoder, denoiser):
         module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return EmojiPrior(autoencoder, denoiser, mean, std)
+
+
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """The autoencoder alone, on the CPU. Raises ValueError when its file is missing or does not fit."""
+    autoencoder = Autoencoder()
+    load_into(autoencoder, _read(folder / AUTOENCODER_FILE))
+    return autoencoder.eval().requires_grad_(False)
 
 
 def save_autoencoder(path: Path, autoencoder: Autoencoder) -> None:

@@ -1,7 +1,8 @@
 """The denoiser of Emoji-64: a class-conditional U-Net (3.3 M parameters) under EDM preconditioning (arXiv:2206.00364).
 
     D(x; sigma) = c_skip x + c_out F(c_in x, c_noise),   sigma_data = 1 because the latents are standardised
-    c_noise = log(sigma) / 4,  c_skip = 1 / (sigma^2 + 1),  c_out = sigma / sqrt(sigma^2 + 1),  c_in = 1 / sqrt(sigma^2 + 1)
+    c_noise = log(sigma) / 4,  c_skip = 1 / (sigma^2 + 1)
+    c_out = sigma / sqrt(sigma^2 + 1),  c_in = 1 / sqrt(sigma^2 + 1)
 
 Three resolutions (16, 8, 4) of 64, 96 and 128 channels, self-attention at 8 and 4, adaptive group norm from the sum of
 the noise embedding and the class embedding.
