@@ -1,0 +1,65 @@
+"""The host's folders: which files a dropdown offers, where a file lies, where the next result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["files_with", "find_file", "next_output_file"]
+
+
+def files_with(extensions: Iterable[str]) -> list[str]:
+    """Files in the host's input and output folders (subfolders too) whose names end in one of ``extensions``.
+
+    Named as the host names them: ``sub/file.npz`` in the input folder, ``sub/file.npz [output]`` in the output folder.
+    """
+    import folder_paths
+
+    endings = tuple(extension.lower() for extension in extensions)
+    names: list[str] = []
+    for folder, label in ((folder_paths.get_input_directory(), ""), (folder_paths.get_output_directory(), " [output]")):
+        root = Path(folder)
+        found = (path for path in root.rglob("*") if path.name.lower().endswith(endings) and path.is_file())
+        names += sorted(path.relative_to(root).as_posix() + label for path in found)
+    return names
+
+
+def find_file(name: str) -> Path:
+    """The path of a file named as :func:`files_with` names it.
+
+    Raises:
+        ValueError: outside the host's folders, or not there.
+    """
+    import folder_paths
+
+    if name and folder_paths.exists_annotated_filepath(name):
+        # Hosts before 0.20 do not check by themselves that the path stays inside the folder.
+        path = Path(folder_paths.get_annotated_filepath(name)).resolve()
+        roots = (
+            folder_paths.get_input_directory(),
+            folder_paths.get_output_directory(),
+            folder_paths.get_temp_directory(),
+        )
+        if path.is_file() and any(path.is_relative_to(Path(root).resolve()) for root in roots):
+            return path
+    raise ValueError(
+        f"file {name!r} was not found; put it into ComfyUI's input folder, press R to refresh the list, and choose it."
+    )
+
+
+def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
+    """A new numbered path in the output folder, ``prefix_00001.extension``, and its name relative to that folder.
+
+    Raises:
+        ValueError: the prefix is empty or leads out of the output folder.
+    """
+    import folder_paths
+
+    root = Path(folder_paths.get_output_directory())
+    if not prefix.strip() or prefix.strip().endswith(("/", "\\")):
+        raise ValueError("filename_prefix is empty; give a name such as measurement/first.")
+    if not (root / prefix).resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"filename_prefix {prefix!r} leads out of the output folder; use a path inside it.")
+    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
+    path = Path(folder) / f"{name}_{counter:05}{extension}"
+    return path, path.relative_to(root).as_posix()

@@ -1,0 +1,88 @@
+r"""Hybrid input–output (Fienup, Applied Optics 21, 1982): phase retrieval without any model of images.
+
+With p the current frame after its amplitudes were replaced by the measured ones, each pixel of the padded frame becomes
+
+.. math:: u' = p \ \text{where p is allowed}, \qquad u' = u - \beta p \ \text{elsewhere};
+
+allowed means inside the image and within the signal range. The feedback term walks out of the local minima in which
+error reduction stops. A last stretch of error reduction lets it settle. The baseline that a sampler has to beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from .error_reduction import amplitudes, phase_retrieval_of, replace_amplitudes
+from .fourier import centred_fft2, centred_ifft2, crop, zero_pad
+from .measurement import Measurement
+
+__all__ = ["best_channels", "hybrid_input_output"]
+
+
+@torch.no_grad()
+def hybrid_input_output(
+    measurement: Measurement,
+    restarts: int = 4,
+    iterations: int = 1000,
+    settle: int = 50,
+    beta: float = 0.9,
+    seed: int = 0,
+    on_iteration: Callable[[], None] | None = None,
+) -> torch.Tensor:
+    """``restarts`` independent reconstructions, images ``[restarts, 3, H, W]`` in [-1, 1].
+
+    Args:
+        iterations: in all; the last ``settle`` of them are error reduction.
+        beta: strength of the feedback; 0.9 is usual.
+        seed: of the random starts. Restart k starts the same however many there are.
+        on_iteration: called before each iteration, to show progress or to cancel.
+    """
+    if restarts < 1 or iterations < 1 or not 0 <= settle <= iterations:
+        raise ValueError(
+            f"restarts is {restarts}, iterations {iterations} and settle {settle}; "
+            "restarts and iterations must be 1 or more and settle between 0 and iterations."
+        )
+    operator = phase_retrieval_of(measurement)
+    y, mask = amplitudes(measurement).clamp_min(0), measurement.mask
+    low, high = (0.0, 1.0) if operator.signal_range == "0..1" else (-1.0, 1.0)
+    shape = (y.shape[1], *measurement.image_shape)
+    starts = [
+        torch.rand(shape, generator=torch.Generator().manual_seed((seed * 1_000_003 + k) % 2**63), dtype=y.dtype)
+        for k in range(restarts)
+    ]
+    inside = zero_pad(torch.ones(shape, dtype=torch.bool, device=y.device), tuple(y.shape[-2:]))
+    u = zero_pad(low + (high - low) * torch.stack(starts).to(y.device), tuple(y.shape[-2:]))
+    for i in range(iterations):
+        if on_iteration is not None:
+            on_iteration()
+        p = centred_ifft2(replace_amplitudes(centred_fft2(u), y, mask)).real
+        if i < iterations - settle:
+            u = torch.where(inside & (p >= low) & (p <= high), p, u - beta * p)
+        else:
+            u = torch.where(inside, p.clamp(low, high), torch.zeros_like(p))
+    return operator.image(crop(u, measurement.image_shape).clamp(low, high)).contiguous()
+
+
+@torch.no_grad()
+def best_channels(images: torch.Tensor, measurement: Measurement) -> torch.Tensor:
+    """One image ``[1, 3, H, W]`` from restarts ``[R, 3, H, W]``, without knowing the truth.
+
+    Where channels are measured separately they are separate problems: take each channel's best restart by residual,
+    then turn the second and third by 180° if that makes them resemble the first more.
+    """
+    operator = phase_retrieval_of(measurement)
+    difference = operator(images) - measurement.y
+    if measurement.mask is not None:
+        difference = difference * measurement.mask
+    best = difference.square().sum((-2, -1)).argmin(0)
+    if operator.channels == "mean":
+        return images[best[:1]]
+    chosen = [images[int(k), c] for c, k in enumerate(best)]
+    first = chosen[0] - chosen[0].mean()
+    aligned = [chosen[0]]
+    for channel in chosen[1:]:
+        turned = channel.flip((-2, -1))
+        aligned.append(turned if (first * turned).sum() > (first * channel).sum() else channel)
+    return torch.stack(aligned)[None]
