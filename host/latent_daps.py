@@ -64,7 +64,11 @@ def _sample(
         seed=(extra_args or {}).get("seed"),
         sigmas=sigmas.tolist(),
         particles=len(x),
-        measurement=measurement.describe(),
+        measurement={
+            "values": measurement.count,
+            "noise_floor": measurement.noise_floor,
+            "operator": measurement.operator.to_dict(),
+        },
         versions=host_versions(),
         device=str(x.device),
     )

@@ -155,6 +155,10 @@ def sample_latent_daps(
     for i in trange(steps, disable=disable):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
         z0_hat = probability_flow(denoise, x, sigma, parameterization, options.ode)
+        if mask is not None:
+            # The host's inpainting wrapper makes the denoiser return the given part exactly; the ODE, which ends at
+            # sigma_min, would leave that much noise on it.
+            z0_hat = torch.lerp(denoise(x, sigma), z0_hat, mask)
         z0 = z0_hat
         if options.mcmc.is_active:
             width = prior_width(float(parameterization.sigma_ve(sigma.double())), options.mcmc.prior_width)

@@ -19,6 +19,8 @@ OPTIONS = LatentDAPSOptions(
     ode=ODEOptions(steps=3, sigma_min=0.01),
     mcmc=MCMCOptions(steps=20, step_size=0.01, step_size_end=0.2, tau=0.7, prior_width="capped"),
 )
+#: With the ODE solved finely, what is left is DAPS's own approximation.
+FINE = replace(OPTIONS, ode=ODEOptions(steps=100, sigma_min=0.001))
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
 
 
@@ -42,14 +44,14 @@ def run(n, parameterization=VE, steps=20, options=OPTIONS, model=None, x=None, *
     )
 
 
-def weight(value):
-    return replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, weight=value))
+def weight(value, options=OPTIONS):
+    return replace(options, mcmc=replace(options.mcmc, weight=value))
 
 
 @BOTH
 def test_posterior_of_a_linear_gaussian_problem(parameterization):
     n = 2000
-    z = run(n, parameterization)
+    z = run(n, parameterization, options=FINE)
     precision = 1 + 2 / OPTIONS.mcmc.tau**2
     mean, std = 2 * Y[0] / OPTIONS.mcmc.tau**2 / precision, precision**-0.5
     # DAPS replaces p(z0|z_t) by a Gaussian, so its posterior is close, not exact: mean within 0.1 of a prior's standard
@@ -61,7 +63,7 @@ def test_posterior_of_a_linear_gaussian_problem(parameterization):
 @BOTH
 def test_without_a_measurement_it_samples_the_prior(parameterization):
     n = 4000
-    z = run(n, parameterization, steps=40, options=weight(0.0))
+    z = run(n, parameterization, steps=40, options=weight(0.0, FINE))
     assert z.mean(0).abs().max() < 4.5 / math.sqrt(n)
     assert z.std(0).sub(1).abs().max() < 0.05
 
@@ -132,7 +134,7 @@ def test_record_and_callback_count_what_was_done(tmp_path):
 def test_the_residual_falls_to_the_noise_floor():
     truth = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(2))
     measurement = Scale(noise_sigma=0.05).measure(truth, seed=1)
-    options = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, tau=0.05 * 2**0.5, step_size=5e-4))
+    options = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, tau=0.05 * 2**0.5, step_size=2e-4, step_size_end=0.9))
     record = RunRecord()
     run(2, options=options, x=start(2, 20.0, shape=(1, 16, 16)), measurement=measurement, record=record)
     first, last = (record.to_dict()["steps"][k]["residual"][0] for k in (0, -1))
@@ -164,7 +166,7 @@ def test_masked_latents_come_back_as_given():
 
     z = run(2, model=inpainting, extra_args={"seed": 5, "denoise_mask": mask})
     kept = (mask == 0).expand_as(z)
-    torch.testing.assert_close(z[kept], given.expand_as(z)[kept], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(z[kept], given.expand_as(z)[kept], rtol=0, atol=1e-6)
 
 
 def test_the_callers_things_are_left_alone():
@@ -223,7 +225,7 @@ def test_sigmas_that_do_not_end_in_zero_leave_that_much_noise():
         disable=True,
         measurement=Measurement(Y, Scale()),
         decoder=identity_decoder,
-        options=weight(0.0),
+        options=weight(0.0, FINE),
     )
     assert z.var().item() == pytest.approx(1 + 0.5**2, rel=0.08)
 
