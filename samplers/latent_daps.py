@@ -71,10 +71,10 @@ PRESETS: Mapping[str, LatentDAPSOptions] = MappingProxyType(
             mcmc=MCMCOptions(
                 kind="hmc",
                 steps=10,
-                step_size=3e-4,
+                step_size=1e-4,
                 step_size_end=0.1,
                 tau=0.028,
-                momentum=0.41,
+                momentum=0.7,
                 prior_width="capped",
             ),
         ),
