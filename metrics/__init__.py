@@ -1,0 +1,20 @@
+"""How good a reconstruction is: PSNR, SSIM, LPIPS, alignment over what the measurement cannot see, and the report."""
+
+from .alignment import Alignment, align
+from .intervals import wilson_interval
+from .perceptual import load_lpips
+from .psnr import flat_image_psnr, psnr
+from .report import QualityTable, quality_table
+from .ssim import ssim
+
+__all__ = [
+    "Alignment",
+    "QualityTable",
+    "align",
+    "flat_image_psnr",
+    "load_lpips",
+    "psnr",
+    "quality_table",
+    "ssim",
+    "wilson_interval",
+]

@@ -1,0 +1,224 @@
+r"""The quality table: every particle against the truth, raw and aligned, and what was chosen by whom.
+
+Four numbers that are easily confused, so the table always has all four:
+
+* raw: the particle as it is. A perfect twin of the object scores badly here.
+* aligned: after the best transform that the measurement cannot see (``alignment.py``).
+* oracle: the best of N, picked by looking at the truth. Papers report it; nobody can do it with real data.
+* blind: the particle picked by its residual alone, which anybody can.
+
+Beside them stand what a flat image of the mean colour scores, and each residual in units of the noise floor (about 1 at
+the truth; far above: not a solution; far below: noise was fitted).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+
+from .alignment import Ambiguous, align
+from .images import check_pair, finite_rows, unit_range
+from .markdown import markdown_of
+from .perceptual import SMALLEST_IMAGE, Distance
+from .psnr import flat_image_psnr, psnr
+from .ssim import WINDOW, ssim
+
+__all__ = ["ParticleQuality", "QualityTable", "Scores", "quality_table"]
+
+#: Success: more than this many dB aligned, and this many more than a flat image; a second, harder figure beside it.
+SUCCESS_DB, SUCCESS_ABOVE_FLAT_DB, HIGH_SUCCESS_DB = 20.0, 5.0, 25.0
+
+
+class Measured(Protocol):
+    """``operators.Measurement``, as far as it is needed here."""
+
+    operator: Ambiguous
+    noise_floor: float
+
+    def residual(self, image: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One image against the truth. NaN for a particle that holds NaN; None where a metric could not be computed."""
+
+    psnr: float
+    ssim: float | None
+    lpips: float | None
+
+
+@dataclass(frozen=True)
+class ParticleQuality:
+    """One row. ``residual_ratio`` is the residual over the noise floor; None when there is no noise."""
+
+    particle: int
+    finite: bool
+    raw: Scores
+    aligned: Scores
+    symmetry: str
+    aligned_per_channel: Scores
+    symmetry_per_channel: str
+    residual: float
+    residual_ratio: float | None
+    success: bool
+    success_25: bool
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """The rows, who is chosen, and the marks to compare with.
+
+    oracle, oracle_raw: particle with the best aligned and with the best raw PSNR. blind: particle chosen without the
+    truth. truth_residual: of the reference itself. notes: sentences about what could not be computed.
+    aligned_images: ``[N, 3, H, W]`` in [0, 1], not part of the table's dictionary.
+    """
+
+    rows: tuple[ParticleQuality, ...]
+    oracle: int
+    oracle_raw: int
+    blind: int
+    flat_psnr: float
+    noise_floor: float
+    truth_residual: float
+    notes: tuple[str, ...]
+    aligned_images: torch.Tensor
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for metrics.json: numbers that are not finite are None (an infinite PSNR too)."""
+        keys = ("oracle", "oracle_raw", "blind", "flat_psnr", "noise_floor", "truth_residual")
+        table = {key: getattr(self, key) for key in keys}
+        return _finite({**table, "notes": list(self.notes), "particles": [asdict(row) for row in self.rows]})
+
+    def to_markdown(self) -> str:
+        """The table for a person."""
+        return markdown_of(self)
+
+
+def quality_table(
+    images: torch.Tensor,
+    reference: torch.Tensor,
+    measurement: Measured,
+    lpips: Distance | None = None,
+    choose: Callable[[torch.Tensor], int] | None = None,
+) -> QualityTable:
+    """Compare particles with the truth.
+
+    Args:
+        images: particles ``[N, 3, H, W]`` in [-1, 1]; clamped for the picture metrics, as a saved picture is, and taken
+            as they are for the residual.
+        reference: the truth ``[1, 3, H, W]`` in [-1, 1].
+        measurement: what was measured of it.
+        lpips: from :func:`load_lpips`.
+        choose: residuals ``[N]`` to the particle chosen blind; the smallest finite residual if None.
+
+    Raises:
+        ValueError: sizes that do not fit, more than one reference, or a reference with NaN.
+    """
+    _check_reference(reference)
+    images, reference = check_pair(images, reference)
+    finite = finite_rows(images)
+    residual = _residuals(measurement, images, finite)
+    blind = (choose or _smallest)(residual)
+    pictures, truth = images.clamp(-1, 1), reference.clamp(-1, 1)
+    aligned = align(pictures, truth, measurement.operator)
+    per_channel = align(pictures, truth, measurement.operator, group="per_channel")
+
+    scores, notes = [], []
+    for batch in (pictures, aligned.images, per_channel.images):
+        scores.append(_score(unit_range(batch), unit_range(truth), finite, lpips, notes))
+    flat = float(flat_image_psnr(unit_range(truth)))
+    floor = float(measurement.noise_floor)
+    rows = []
+    for k, (raw, best, by_channel) in enumerate(zip(*scores, strict=True)):
+        above_flat = best.psnr > flat + SUCCESS_ABOVE_FLAT_DB
+        rows.append(
+            ParticleQuality(
+                particle=k,
+                finite=bool(finite[k]),
+                raw=raw,
+                aligned=best,
+                symmetry=aligned.labels[k],
+                aligned_per_channel=by_channel,
+                symmetry_per_channel=per_channel.labels[k],
+                residual=float(residual[k]),
+                residual_ratio=float(residual[k]) / floor if floor > 0 else None,
+                success=best.psnr > SUCCESS_DB and above_flat,
+                success_25=best.psnr > HIGH_SUCCESS_DB,
+            )
+        )
+    return QualityTable(
+        rows=tuple(rows),
+        oracle=_largest([row.aligned.psnr for row in rows]),
+        oracle_raw=_largest([row.raw.psnr for row in rows]),
+        blind=blind,
+        flat_psnr=flat,
+        noise_floor=floor,
+        truth_residual=float(measurement.residual(reference)),
+        notes=tuple(dict.fromkeys(notes)),
+        aligned_images=unit_range(aligned.images),
+    )
+
+
+def _check_reference(reference: torch.Tensor) -> None:
+    if isinstance(reference, torch.Tensor) and reference.ndim == 4:
+        if len(reference) > 1:
+            raise ValueError(
+                f"the reference holds {len(reference)} images, but a measurement is of one; pick the measured one, "
+                "for example with ImageFromBatch."
+            )
+        if not bool(reference.isfinite().all()):
+            raise ValueError("the reference holds NaN or infinity; check the node that made it.")
+
+
+def _residuals(measurement: Measured, images: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+    """``[N]``; NaN for rows that are not finite, which never reach the operator."""
+    residual = torch.full((len(images),), math.nan, dtype=images.dtype, device=images.device)
+    with torch.no_grad():
+        if bool(finite.any()):
+            residual[finite] = measurement.residual(images[finite]).to(residual)
+    return residual
+
+
+def _smallest(residual: torch.Tensor) -> int:
+    return int(torch.where(residual.isfinite(), residual, math.inf).argmin())
+
+
+def _largest(values: list[float]) -> int:
+    """The first of the largest; NaN loses against everything."""
+    return max(range(len(values)), key=lambda k: -math.inf if math.isnan(values[k]) else values[k])
+
+
+def _score(
+    images: torch.Tensor, truth: torch.Tensor, finite: torch.Tensor, lpips: Distance | None, notes: list[str]
+) -> list[Scores]:
+    """Scores per row; what cannot be computed at this size is None, and ``notes`` is told why."""
+    count, smallest = len(images), min(images.shape[-2:])
+    similarity: list[float | None] = [None] * count
+    distance: list[float | None] = [None] * count
+    if smallest >= WINDOW:
+        similarity = ssim(images, truth).tolist()
+    else:
+        notes.append(f"SSIM needs images of at least {WINDOW} pixels each way.")
+    if lpips is None:
+        notes.append("LPIPS is left out: AlexNet's weights are not there (see the log).")
+    elif smallest < SMALLEST_IMAGE:
+        notes.append(f"LPIPS needs images of at least {SMALLEST_IMAGE} pixels each way.")
+    else:
+        distance = [math.nan] * count
+        rows = finite.nonzero().flatten().tolist()
+        if rows:
+            for k, value in zip(rows, lpips(images[rows], truth).tolist(), strict=True):
+                distance[k] = value
+    return [Scores(*row) for row in zip(psnr(images, truth).tolist(), similarity, distance, strict=True)]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
