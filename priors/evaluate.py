@@ -20,7 +20,7 @@ _CHUNK = 48
 
 def to_model_range(pictures: np.ndarray) -> Tensor:
     """uint8 ``[N, 64, 64, 3]`` -> float ``[N, 3, 64, 64]`` in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def held_out_pictures(glyphs: Glyphs) -> tuple[Tensor, Tensor, list[str]]:
