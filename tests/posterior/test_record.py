@@ -315,15 +315,14 @@ def test_a_killed_process_leaves_a_valid_file(path):
     """A real process that does nothing but write: whole at every look, and after SIGKILL."""
     child = subprocess.Popen([sys.executable, "-c", WRITER, str(ROOT / "lab.py"), str(path)])
     try:
-        deadline = time.monotonic() + 60
-        while not path.exists():
+        deadline = time.monotonic() + 120
+        states = set()
+        while len(states) < 20:
             assert child.poll() is None, "the writer ended by itself"
-            assert time.monotonic() < deadline, "the writer wrote nothing"
-            time.sleep(0.02)
-        seen = {
-            load_metrics(path)["steps"][-1]["residual"][0] if load_metrics(path)["steps"] else -1 for _ in range(60)
-        }
-        assert len(seen) > 5, "the file did not change while it was read"
+            assert time.monotonic() < deadline, "the file does not grow"
+            if path.exists():
+                steps = load_metrics(path)["steps"]
+                states.add(steps[-1]["residual"][0] if steps else None)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
