@@ -1,0 +1,166 @@
+"""``lab.py demo``: the shipped template, run on a picture through the prompt queue of a real ComfyUI.
+
+Nothing here knows the graph; what matters is found by the types of its nodes, so the template can change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import places
+from .client import Client, Progress, Result
+from .console import Console
+from .errors import LabError
+from .server import Server
+from .tables import quality_lines
+from .workflow import to_api
+
+__all__ = ["run_demo", "with_picture"]
+
+Prompt = dict[str, dict[str, Any]]
+
+TEMPLATE = "phase_retrieval.json"
+#: The node whose picture ``--image`` replaces, and the size of picture that the shipped prior knows.
+_PICTURE, _PROMPT, _SIZE = "SamplerLabEmojiPicture", "SamplerLabEmojiPrompt", 64
+_METRICS_SCHEMA = "sampler-lab/metrics/"
+
+
+def run_demo(console: Console, server: Server, python: Path, output: Path, image: Path | None = None) -> None:
+    """Run the template on ``server``, whose pictures go to ``output``; plot, print the table and where it all is.
+
+    Raises ``LabError``: the host refuses or fails the graph, or the run leaves no record.
+    """
+    client = Client(server.url)
+    try:
+        workflow = json.loads((places.TEMPLATES / TEMPLATE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabError(f"The template {error.filename} is not there: the checkout is incomplete.") from error
+    prompt = to_api(workflow, client.object_info())
+    if image is not None:
+        with console.step(f"Picture {image.name}") as step:
+            prompt = with_picture(prompt, client.upload_image(image))
+            step.result = "uploaded"
+            workflow = None  # the saved pictures shall not claim to come from the template as it is
+    with console.step("Reconstruction") as step:
+        result = client.run(prompt, workflow, on_progress=lambda progress: step.update(_words(progress)))
+        step.result = "finished"
+    with console.step("Results") as step:
+        _fetch_previews(client, result, output)
+        records = _collect_records(output)
+        for record in records:
+            _plot(python, record)
+        step.result = "plotted"
+    for record in records:
+        _report(console, record)
+    console.line()
+    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+        console.line(f"  {_short(path)}")
+
+
+def with_picture(prompt: Prompt, name: str) -> Prompt:
+    """The graph with the uploaded picture ``name`` in place of the emoji, cut and scaled to the prior's size.
+
+    The emoji's class would be a lie about another picture, so prompts become unconditional.
+    Raises ``LabError`` for a graph without an emoji picture to replace.
+    """
+    changed = json.loads(json.dumps(prompt))
+    keys = [key for key, node in changed.items() if node["class_type"] == _PICTURE]
+    if not keys:
+        raise LabError(f"The template has no {_PICTURE} node whose picture --image could replace.")
+    for key in keys:
+        loader = f"{key}-file"
+        changed[loader] = {"class_type": "LoadImage", "inputs": {"image": name}}
+        # Under the old id, so that whatever used the emoji now uses this.
+        changed[key] = {
+            "class_type": "ImageScale",
+            "inputs": {
+                "image": [loader, 0],
+                "upscale_method": "area",
+                "width": _SIZE,
+                "height": _SIZE,
+                "crop": "center",
+            },
+        }
+    for node in changed.values():
+        if node["class_type"] == _PROMPT:
+            node["inputs"] = {key: "none" if isinstance(value, str) else value for key, value in node["inputs"].items()}
+    return changed
+
+
+def _words(progress: Progress) -> str:
+    if progress.maximum > 1:
+        return f"step {progress.value} of {progress.maximum}"
+    return progress.node_type or "working"
+
+
+def _fetch_previews(client: Client, result: Result, output: Path) -> None:
+    """Copy what nodes only showed (previews lie in the host's temporary folder) to the saved pictures."""
+    for key, shown in result.outputs.items():
+        files = [
+            file for file in Result(result.prompt_id, result.prompt, {key: shown}).files() if file["type"] == "temp"
+        ]
+        kind = result.prompt.get(key, {}).get("class_type", "node").removeprefix("SamplerLab")
+        for number, file in enumerate(files, start=1):
+            suffix = Path(file["filename"]).suffix
+            (output / f"{kind}_{key}_{number:02}{suffix}").write_bytes(client.view(file))
+
+
+def _collect_records(output: Path) -> list[Path]:
+    """The run's records, moved to ``metrics.json`` (``metrics-2.json`` … when the graph samples more than once)."""
+    found = sorted(path for path in output.rglob("*.json") if _is_record(path))
+    if not found:
+        raise LabError("The run left no metrics.json: its template has no node that records a run.")
+    moved = []
+    for number, path in enumerate(found, start=1):
+        target = output / ("metrics.json" if number == 1 else f"metrics-{number}.json")
+        os.replace(path, target)
+        moved.append(target)
+        folder = path.parent
+        while folder != output and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+    return moved
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("schema", "")).startswith(_METRICS_SCHEMA)
+    except (ValueError, AttributeError):
+        return False
+
+
+def _plot(python: Path, record: Path) -> None:
+    """Draw the record with the lab's own Python, which has matplotlib."""
+    picture = record.with_name(record.name.replace("metrics", "residuals").replace(".json", ".png"))
+    script = Path(__file__).with_name("plots.py")
+    drawn = subprocess.run(
+        [str(python), str(script), str(record), str(picture)], capture_output=True, text=True, check=False
+    )
+    if drawn.returncode != 0:
+        raise LabError(f"The plot of {record} cannot be drawn: {(drawn.stderr.strip().splitlines() or ['?'])[-1]}")
+
+
+def _report(console: Console, record: Path) -> None:
+    console.line()
+    for line in _lines(json.loads(record.read_text(encoding="utf-8"))):
+        console.line(line)
+
+
+def _lines(metrics: dict[str, Any]) -> Iterator[str]:
+    steps, calls = len(metrics["sigmas"] or [0]) - 1, metrics["calls"]
+    yield (
+        f"{metrics['particles']} particles, {steps} steps, {metrics['wall_seconds']:.0f} s on {metrics['device']}, "
+        f"{calls['denoiser']} denoiser and {calls['decoder_forward']} decoder calls"
+    )
+    for quality in metrics.get("quality", []):
+        yield ""
+        yield from quality_lines(quality)
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(places.ROOT)) if path.is_relative_to(places.ROOT) else str(path)

@@ -1,0 +1,53 @@
+"""Draw a run's record: the residual of every particle against the noise floor, step by step.
+
+    python plots.py metrics.json residuals.png
+
+Run by the lab's own Python: this is the one file here that needs more than the standard library (matplotlib).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["draw_residuals"]
+
+
+def draw_residuals(metrics: dict[str, Any], picture: Path) -> None:
+    """Write the plot of one ``metrics.json`` to ``picture``; the file's ending decides the format."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = [row for row in metrics["steps"] if row.get("residual") is not None]
+    figure, axes = plt.subplots(figsize=(7, 4), constrained_layout=True)
+    tracks: dict[int, tuple[list[int], list[float]]] = {}
+    for x, row in enumerate(rows, start=1):
+        residuals = row["residual"] if isinstance(row["residual"], list) else [row["residual"]]
+        # After pruning a row tells which particles its numbers belong to.
+        names = row.get("particles") if isinstance(row.get("particles"), list) else range(len(residuals))
+        for name, residual in zip(names, residuals, strict=True):
+            steps, values = tracks.setdefault(int(name), ([], []))
+            steps.append(x)
+            values.append(math.nan if residual is None else residual)
+    blind = next((quality.get("blind") for quality in metrics.get("quality", [])), None)
+    for name, (steps, values) in sorted(tracks.items()):
+        chosen = name == blind
+        label = f"particle {name}" + (" (blind choice)" if chosen else "")
+        axes.plot(steps, values, label=label, linewidth=2.4 if chosen else 1.2)
+    floor = metrics.get("measurement", {}).get("noise_floor")
+    if floor:
+        axes.axhline(floor, color="black", linestyle="--", linewidth=1, label="noise floor")
+    axes.set(xlabel="annealing step", ylabel="residual ‖A(x) − y‖²", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(picture, dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw_residuals(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))
