@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["files_with", "find_file", "next_output_file"]
+__all__ = ["files_with", "find_file", "model_folders", "next_output_file"]
 
 
 def files_with(extensions: Iterable[str]) -> list[str]:
@@ -63,3 +63,12 @@ def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
     folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
     path = Path(folder) / f"{name}_{counter:05}{extension}"
     return path, path.relative_to(root).as_posix()
+
+
+def model_folders(name: str) -> list[Path]:
+    """Where the user keeps models of kind ``name``: the folders registered for it, else ``models/<name>``."""
+    import folder_paths
+
+    if name in folder_paths.folder_names_and_paths:
+        return [Path(folder) for folder in folder_paths.get_folder_paths(name)]
+    return [Path(folder_paths.models_dir) / name]

@@ -1,0 +1,125 @@
+"""The node of quality: particles against the truth."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..host.folders import model_folders, next_output_file
+from ..host.versions import host_versions
+from ..metrics import load_lpips, quality_table
+from ..posterior.record import RunRecord
+from ..posterior.selection import blind_choice
+from .types import MEASUREMENT, RUN
+
+
+class SamplerLabCompareToReference(io.ComfyNode):
+    """IMAGE, IMAGE, STRING: aligned particles, the blind choice, the quality table."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SamplerLabCompareToReference",
+            display_name="Compare To Reference",
+            category="sampler lab/measurement",
+            description="Scores every particle against the true image: as it is, and after the best transform that "
+            "the measurement cannot see (its twin rotated by 180°, a shift). Shows the table and writes it to "
+            "metrics.json.",
+            search_aliases=["PSNR", "SSIM", "LPIPS", "metrics", "quality", "align", "best of N", "evaluate"],
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("particles", tooltip="The reconstructions: the decoded latent batch, one per particle."),
+                io.Image.Input(
+                    "reference", tooltip="The true image, the one that was measured: a single image of the same size."
+                ),
+                MEASUREMENT.Input(
+                    "measurement",
+                    tooltip="The measurement that the particles explain. It gives the residuals, by which the blind "
+                    "choice is made, and says which transforms leave it unchanged.",
+                ),
+                RUN.Input(
+                    "run",
+                    optional=True,
+                    tooltip="From LatentDAPS Sampler: the table is then added to that run's metrics.json. Without it, "
+                    "or when that run writes none, a metrics.json of its own is written.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="sampler_lab/quality",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Folder and name, in ComfyUI's output folder, of the metrics.json that is written when no "
+                    "run is connected; a number is added. Empty: nothing is written.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "aligned",
+                    tooltip="Every particle after its best transform, ready to be laid beside the reference.",
+                ),
+                io.Image.Output(
+                    "blind_choice",
+                    tooltip="The particle with the smallest residual, as it is: chosen, and shown, without the truth.",
+                ),
+                io.String.Output("report", tooltip="The table, in Markdown."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        particles: torch.Tensor,
+        reference: torch.Tensor,
+        measurement,
+        run=None,
+        filename_prefix: str = "sampler_lab/quality",
+    ) -> io.NodeOutput:
+        truth = _model_range(reference, "reference").to(particles.device)
+        table = quality_table(
+            _model_range(particles, "particles"),
+            truth,
+            measurement.to(particles.device),
+            lpips=load_lpips(model_folders("lpips")),
+            choose=blind_choice,
+        )
+        record = None if run is None else run.record
+        if record is None or record.path is None:
+            record = _record_of_its_own(filename_prefix, measurement, len(particles), str(particles.device))
+        record.quality(table.to_dict(), image="reference")
+        report = table.to_markdown()
+        written = "" if record.path is None else f"\n\nWritten to {record.path.name}."
+        aligned = table.aligned_images.movedim(1, -1).nan_to_num(0.0)
+        chosen = particles[table.blind : table.blind + 1]
+        return io.NodeOutput(aligned, chosen, report, ui=ui.PreviewText(report + written))
+
+
+def _model_range(image: torch.Tensor, name: str) -> torch.Tensor:
+    """ComfyUI's IMAGE ``[N, H, W, C]`` in [0, 1] to the pack's ``[N, 3, H, W]`` in [-1, 1]."""
+    if image.shape[-1] != 3:
+        raise ValueError(
+            f"{name} has {image.shape[-1]} channels; connect an RGB image (Split Image with Alpha removes the fourth)."
+        )
+    return image.float().movedim(-1, 1) * 2 - 1
+
+
+def _record_of_its_own(filename_prefix: str, measurement, particles: int, device: str) -> RunRecord:
+    """A record without a run; it is not written when there is no prefix."""
+    record = RunRecord(next_output_file(filename_prefix, ".json")[0] if filename_prefix.strip() else None)
+    record.begin(
+        options={},
+        seed=None,
+        sigmas=[],
+        particles=particles,
+        measurement={
+            "values": measurement.count,
+            "noise_floor": measurement.noise_floor,
+            "operator": measurement.operator.to_dict(),
+        },
+        versions=host_versions(),
+        device=device,
+    )
+    record.finish()
+    return record
+
+
+NODES = [SamplerLabCompareToReference]
