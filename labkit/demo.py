@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from . import places
-from .client import Client, Progress, Result
+from .client import Client
 from .console import Console
 from .errors import LabError
+from .outcome import Progress, Prompt, Result
 from .server import Server
 from .tables import quality_lines
 from .workflow import to_api
 
 __all__ = ["run_demo", "with_picture"]
-
-Prompt = dict[str, dict[str, Any]]
 
 TEMPLATE = "phase_retrieval.json"
 #: The node whose picture ``--image`` replaces, and the size of picture that the shipped prior knows.

@@ -17,7 +17,7 @@ from .link import link_folder
 from .lock import locked
 from .server import make_base
 
-__all__ = ["Host", "prepare"]
+__all__ = ["Host", "check_space", "prepare"]
 
 #: Modules the host, the pack and the demo need; the import names of what the requirement files list.
 _RUN_MODULES = (
@@ -85,20 +85,20 @@ def _pythons_of(comfyui: Path) -> Iterator[Path]:
 def _environment(console: Console) -> Environment:
     environment = Environment(places.VENV)
     if not environment.is_made():
-        _check_space()
+        check_space(places.ROOT, _SPACE)
         with console.step("Python environment") as step:
             environment.make()
             step.result = f"made, Python {sys.version_info.major}.{sys.version_info.minor}"
     return environment
 
 
-def _check_space() -> None:
-    """Raises ``LabError`` when the first installation cannot fit."""
-    free = shutil.disk_usage(places.ROOT).free
-    if free < _SPACE:
+def check_space(folder: Path, needed: float) -> None:
+    """Raises ``LabError`` when ``folder``'s disk has less than ``needed`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
         raise LabError(
-            f"The disk is too small: {free / _GB:.1f} GB are free and the lab needs about {_SPACE / _GB:.0f} GB in "
-            f"{places.LAB}."
+            f"The disk is too small: {free / _GB:.1f} GB are free and the lab needs about {needed / _GB:.0f} GB in "
+            f"{folder}."
         )
 
 
