@@ -3,6 +3,6 @@
 from .measurement import Measurement
 from .operator import Operator
 from .phase_retrieval import PRESETS, PhaseRetrieval
-from .symmetry import Symmetry, rot180, shift_image
+from .symmetry import IDENTITY, Symmetry, rot180, shift_image
 
-__all__ = ["PRESETS", "Measurement", "Operator", "PhaseRetrieval", "Symmetry", "rot180", "shift_image"]
+__all__ = ["IDENTITY", "PRESETS", "Measurement", "Operator", "PhaseRetrieval", "Symmetry", "rot180", "shift_image"]

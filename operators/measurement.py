@@ -103,6 +103,8 @@ def _valid_pixels(mask: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """``mask`` as zeros and ones in the shape and type of ``y``, or a ``ValueError``."""
     if mask.is_complex():
         raise ValueError("the mask is complex; it must hold 1 at valid pixels and 0 at dead ones.")
+    if bool(torch.isnan(mask).any()):
+        raise ValueError("the mask holds NaN; it must hold 1 at valid pixels and 0 at dead ones.")
     try:
         mask = torch.broadcast_to(mask, y.shape)
     except RuntimeError:

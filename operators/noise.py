@@ -61,7 +61,7 @@ class GaussianNoise(NoiseModel):
     clip: bool = True
 
     def draw(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        noise = torch.randn(values.shape, generator=generator, device=generator.device, dtype=values.dtype)
+        noise = torch.randn(values.shape, generator=generator, device=generator.device)  # float32 for every values
         y = values + self.sigma * noise.to(values.device)
         return y.clamp_min(0) if self.clip else y
 
@@ -123,7 +123,8 @@ class PoissonNoise(NoiseModel):
         k = torch.arange(0, top + 1, dtype=torch.float64)[:, None]
         likelihood = torch.exp(torch.special.xlogy(k, rates) - rates - torch.lgamma(k + 1))
         likelihood = torch.cat([likelihood, (1 - likelihood.sum(0, keepdim=True)).clamp_min(0)])
-        weights = mixing_weights(likelihood, torch.bincount(counts, minlength=top + 2))
+        # Few counts say little about small rates, so the iteration needs longer to leave its uniform start.
+        weights = mixing_weights(likelihood, torch.bincount(counts, minlength=top + 2), iterations=5000)
         return y.numel() / self.counts_per_unit * float(weights @ root_poisson_square(rates))
 
 

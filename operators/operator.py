@@ -77,6 +77,10 @@ def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
         raise ValueError(f"{name} is a {type(image).__name__}; it must be a torch tensor [N, 3, H, W] in [-1, 1].")
     if image.ndim != 4:
         raise ValueError(f"{name} has shape {list(image.shape)}; it must be [N, 3, H, W].")
+    if image.shape[1] not in (1, 3) or 0 in image.shape[2:]:
+        raise ValueError(
+            f"{name} has {image.shape[1]} channels of {image.shape[2]}×{image.shape[3]}; it must be [N, 3, H, W]."
+        )
     if 0 in image.shape:
         raise ValueError(f"{name} is empty (shape {list(image.shape)}); give at least one image.")
     if image.is_complex():

@@ -86,6 +86,8 @@ class PhaseRetrieval(Operator):
             raise ValueError(f"oversample is {self.oversample}; it must be 0 (no padding) or more, usually 2.")
         if not (math.isfinite(self.noise_sigma) and self.noise_sigma >= 0):
             raise ValueError(f"noise_sigma is {self.noise_sigma}; it must be 0 or more.")
+        if self.detector is not None and not (len(self.detector) == 2 and min(self.detector) >= 1):
+            raise ValueError(f"detector is {self.detector}; it must be (rows, columns), each 1 or more.")
         if self.noise == "poisson" and self.noise_sigma == 0:
             raise ValueError("noise_sigma is 0, which means infinitely many counts; use gaussian noise for no noise.")
 

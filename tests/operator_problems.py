@@ -1,0 +1,63 @@
+"""Pictures, patterns and a linear operator that the operator tests share."""
+
+import math
+
+import torch
+from sampler_lab.operators import Measurement, Operator
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def picture(n=1, height=16, width=16, seed=0, dtype=torch.float32):
+    """Smooth images ``[n, 3, height, width]`` in [-1, 1]: like photographs, most of their amplitudes are small."""
+    coarse = torch.rand(n, 3, 4, 4, generator=generator(seed), dtype=dtype)
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+    return smooth * 2 - 1
+
+
+def disc(size=16, radius=4.0, background=-1.0):
+    """A coloured disc with a notch (not point-symmetric), alone in a frame of ``background``."""
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    centre = (size - 1) / 2
+    inside = (rows - centre) ** 2 + (columns - centre) ** 2 < radius**2
+    inside &= ~((rows < centre) & (columns > centre))
+    colour = torch.tensor([0.9, 0.2, -0.5])[None, :, None, None]
+    return torch.where(inside, colour, torch.tensor(background))
+
+
+def fourier_sum(u):
+    """The defining sum, frequencies −P//2 … in rising order: no FFT involved."""
+
+    def matrix(n):
+        k, j = torch.arange(n, dtype=torch.float64) - n // 2, torch.arange(n, dtype=torch.float64)
+        return torch.exp(-2j * math.pi * k[:, None] * j / n) / math.sqrt(n)
+
+    return matrix(u.shape[-2]) @ u.to(torch.complex128) @ matrix(u.shape[-1]).T
+
+
+class Halving(Operator):
+    """The smallest operator there is, for what holds of any of them: y = x / 2 + noise."""
+
+    noise_sigma = 0.1
+
+    def __call__(self, image):
+        return image / 2
+
+    def measurement_shape(self, image_shape):
+        return (3, *image_shape)
+
+    def image_shape(self, detector_shape):
+        return detector_shape
+
+    def measure(self, image, seed):
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+        return Measurement(self(image) + self.noise_sigma * noise, self)
+
+    def noise_floor(self, truth=None, *, y=None, mask=None):
+        valid = (y if truth is None else truth).numel() if mask is None else float(mask.sum())
+        return self.noise_sigma**2 * valid
+
+    def to_dict(self):
+        return {"operator": "halving"}

@@ -1,0 +1,16 @@
+"""The examples in the docstrings."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["containers", "detector", "files", "fourier", "noise", "operator", "phase_retrieval", "preview", "symmetry"]
+WITH_EXAMPLES = {"files", "fourier", "noise", "phase_retrieval", "symmetry"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    result = doctest.testmod(importlib.import_module(f"sampler_lab.operators.{name}"))
+    assert result.failed == 0
+    assert (result.attempted > 0) == (name in WITH_EXAMPLES)
