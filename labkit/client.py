@@ -101,8 +101,11 @@ class Client:
         return self._wait(socket, prompt_id, types, on_progress, timeout)
 
     def connect(self) -> WebSocket:
-        """The host's stream of messages to this client."""
-        return WebSocket(f"ws{self.url.removeprefix('http')}/ws?clientId={self.client_id}", timeout=self.timeout)
+        """The host's stream of messages to this client, once the host has begun to send on it."""
+        socket = WebSocket(f"ws{self.url.removeprefix('http')}/ws?clientId={self.client_id}", timeout=self.timeout)
+        # The host knows the socket only some time after the handshake; its greeting tells that it does.
+        socket.receive(timeout=self.timeout)
+        return socket
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         """The history's entry of a run that has ended, or ``None``."""
