@@ -141,9 +141,11 @@ def _shifted(
     image: torch.Tensor, reference: torch.Tensor, limits: Limits, background: float, by_channel: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The best shift of ``image`` ``[C, H, W]`` within ``limits``: the shifted image and the moves ``[C, 2]``."""
-    errors = _shift_errors(image - background, reference - background, limits)
+    errors, kept = _shift_errors(image - background, reference - background, limits)
     if not by_channel:
-        errors = errors.sum(0, keepdim=True).expand_as(errors)
+        errors, kept = (part.sum(0, keepdim=True).expand_as(part) for part in (errors, kept))
+    whole = kept[:, limits[0], limits[2]]  # without a shift all of it is kept
+    errors = torch.where(kept >= (1 - MOST_LOST) * whole[:, None, None], errors, torch.inf)
     columns = errors.shape[-1]
     best = errors.flatten(1).argmin(dim=1)
     moves = torch.stack([best // columns - limits[0], best % columns - limits[2]], dim=1).cpu()
@@ -151,10 +153,9 @@ def _shifted(
     return torch.stack(shifted), moves
 
 
-def _shift_errors(image: torch.Tensor, reference: torch.Tensor, limits: Limits) -> torch.Tensor:
-    """‖shift(image) − reference‖² − ‖reference‖² per channel and shift, ``[C, shifts down, shifts right]``.
-
-    Infinite for shifts that push too much out of the frame.
+def _shift_errors(image: torch.Tensor, reference: torch.Tensor, limits: Limits) -> tuple[torch.Tensor, torch.Tensor]:
+    """Per channel and shift, ``[C, shifts down, shifts right]``: ‖shift(image) − reference‖² − ‖reference‖², and
+    ‖shift(image)‖², what the shift keeps inside the frame.
     """
     up, down, left, right = limits
     height, width = image.shape[-2:]
@@ -171,8 +172,7 @@ def _shift_errors(image: torch.Tensor, reference: torch.Tensor, limits: Limits) 
     top, bottom = (-dy).clamp(min=0)[:, None], (height - dy.clamp(min=0))[:, None]
     first, last = (-dx).clamp(min=0), width - dx.clamp(min=0)
     kept = energy[:, bottom, last] - energy[:, top, last] - energy[:, bottom, first] + energy[:, top, first]
-    allowed = kept.sum(0) >= (1 - MOST_LOST) * energy[:, -1, -1].sum()
-    return torch.where(allowed, kept - 2 * correlation, torch.inf)
+    return kept - 2 * correlation, kept
 
 
 def _shift(channel: torch.Tensor, dy: int, dx: int, background: float) -> torch.Tensor:

@@ -7,10 +7,14 @@ fetch; nothing is fetched here: it is used when it is there.
 from __future__ import annotations
 
 import logging
+import pickle
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from .images import check_pair
 
@@ -43,10 +47,12 @@ def load_lpips(folders: Iterable[str | Path] = ()) -> Distance | None:
     if path is None:
         log.warning("Sampler Lab: LPIPS is left out: put %s into %s.", BACKBONE_FILE, _places(folders)[0])
         return None
-    network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # pnet_rand: do not fetch weights
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lpips names torchvision's arguments in their old way
+        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # random weights, so that none are fetched
     try:
         _load_backbone(network.net, path)
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         log.warning("Sampler Lab: LPIPS is left out: %s does not hold AlexNet's weights (%s).", path, reason)
         return None
@@ -100,8 +106,6 @@ def _places(folders: Iterable[str | Path]) -> list[Path]:
 def _load_backbone(backbone: torch.nn.Module, path: Path) -> None:
     """Put torchvision's ``features.<layer>.*`` where lpips keeps them: ``slice<k>.<layer>.*``."""
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
         weights = load_file(path)
     else:
         weights = torch.load(path, map_location="cpu", weights_only=True)

@@ -83,9 +83,11 @@ class SamplerLabCompareToReference(io.ComfyNode):
             choose=blind_choice,
         )
         record = None if run is None else run.record
+        if record is not None:
+            record.quality(table.to_dict(), image="reference")
         if record is None or record.path is None:
             record = _record_of_its_own(filename_prefix, measurement, len(particles), str(particles.device))
-        record.quality(table.to_dict(), image="reference")
+            record.quality(table.to_dict(), image="reference")
         report = table.to_markdown()
         written = "" if record.path is None else f"\n\nWritten to {record.path.name}."
         aligned = table.aligned_images.movedim(1, -1).nan_to_num(0.0)
