@@ -186,11 +186,16 @@ def _make_chunk(task: tuple[Path, int, int]) -> tuple[np.ndarray, np.ndarray]:
 # --------------------------------------------------------------------------------------------------------- autoencoder
 
 
-def train_autoencoder(work: Path, options: TrainOptions, init: Path | None, device: torch.device) -> None:
-    """L1 + half the L1 of the finite differences + half the squared error + 2e-4 KL (per latent number)."""
-    model = Autoencoder()
-    if init is not None:
-        model.load_state_dict(loader.load_emoji_prior(init).autoencoder.state_dict())
+def train_autoencoder(
+    work: Path, options: TrainOptions, init: Path | None, device: torch.device, decoder_only: bool = False
+) -> None:
+    """L1 + half the L1 of the finite differences + half the squared error + 2e-4 KL (per latent number).
+
+    With ``decoder_only`` the encoder stays as it is, so that a denoiser trained on its latents stays valid.
+    """
+    model = Autoencoder() if init is None else loader.load_autoencoder(init).requires_grad_(True)
+    if decoder_only:
+        model.encoder.requires_grad_(False)
     trainer = Trainer(model, options, work / "autoencoder.ckpt", device)
     pool = np.load(work / "pool_images.npy", mmap_mode="r")
     held_out = held_out_pictures(Glyphs.load(work / "glyphs.npz"))[0].to(device)
@@ -326,6 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--init", type=Path, help="folder of weights to start from (or, for evaluate, to measure)")
     parser.add_argument("--pool", type=int, default=60_000, help="augmented pictures to make (data)")
     parser.add_argument("--workers", type=int, default=2, help="processes that make them (data)")
+    parser.add_argument("--decoder-only", action="store_true", help="keep the encoder as it is (autoencoder)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
     for name in ("seed", "steps", "batch"):
@@ -341,7 +347,7 @@ def main(arguments: list[str] | None = None) -> None:
     if a.command == "data":
         make_data(a.work, a.pool, a.seed, a.workers)
     elif a.command == "autoencoder":
-        train_autoencoder(a.work, options, a.init, device)
+        train_autoencoder(a.work, options, a.init, device, a.decoder_only)
     elif a.command == "denoiser":
         train_denoiser(a.work, options, a.init, device)
     else:
