@@ -135,6 +135,9 @@ def _restore(path: Path, arrays: dict[str, np.ndarray], settings: dict[str, Any]
         raise ValueError(
             f"{path.name!r} was saved with the operator {name!r}, which this version does not know; update."
         )
+    missing = [key for key in ("operator", "image_shape", "noise_floor") if key not in settings]
+    if missing:
+        raise ValueError(f"{path.name!r} lacks {', '.join(missing)} in its settings; save the measurement again.")
     values = arrays.get("y", arrays.get(""))
     if values is None:
         raise ValueError(f"{path.name!r} has settings but no array y; save the measurement again.")

@@ -1,7 +1,10 @@
 """Pictures, patterns and a linear operator that the operator tests share."""
 
 import math
+from pathlib import Path
 
+import h5py
+import numpy as np
 import torch
 from sampler_lab.operators import Measurement, Operator
 
@@ -61,3 +64,16 @@ class Halving(Operator):
 
     def to_dict(self):
         return {"operator": "halving"}
+
+
+def matlab73(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """What MATLAB's ``save -v7.3`` writes: HDF5 behind a header of its own, axes reversed, complex as a pair."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in arrays.items():
+            if np.iscomplexobj(value):
+                pair = np.zeros(value.shape, dtype=[("real", "<f8"), ("imag", "<f8")])
+                pair["real"], pair["imag"] = value.real, value.imag
+                value = pair
+            file.create_dataset(name, data=value.T).attrs["MATLAB_class"] = np.bytes_("double")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512))

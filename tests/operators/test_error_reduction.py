@@ -114,11 +114,11 @@ def test_hook_runs_every_iteration():
 
 @pytest.mark.parametrize("wrong", [{"restarts": 0}, {"iterations": 0, "settle": 0}, {"iterations": 5, "settle": 6}])
 def test_refuses_numbers(wrong):
-    with pytest.raises(ValueError, match="restarts and iterations must be 1 or more"):
+    with pytest.raises(ValueError, match=r"restarts and iterations must be 1 or more"):
         hybrid_input_output(PhaseRetrieval().measure(picture(), 0), **wrong)
 
 
 def test_refuses_another_operator():
     measurement = Measurement(torch.ones(1, 3, 8, 8), Halving())
-    with pytest.raises(ValueError, match="comes from Halving; error reduction needs one from Phase Retrieval"):
+    with pytest.raises(ValueError, match=r"comes from Halving; error reduction needs one from Phase Retrieval"):
         error_reduction(torch.zeros(1, 3, 8, 8), measurement)

@@ -36,7 +36,7 @@ def test_padding_surrounds_with_zeros():
 
 
 def test_cannot_pad_to_less():
-    with pytest.raises(ValueError, match="at least as large as the image"):
+    with pytest.raises(ValueError, match=r"at least as large as the image"):
         padding(8, 6)
 
 

@@ -100,6 +100,6 @@ def test_refuses(arguments, sentence):
 def test_refuses_an_image_of_another_size(image):
     measurement = PhaseRetrieval().measure(picture(), 0)
     with pytest.raises(
-        ValueError, match="is of an image of 16×16; use a latent that decodes to width 16 and height 16"
+        ValueError, match=r"is of an image of 16×16; use a latent that decodes to width 16 and height 16"
     ):
         measurement.residual(image)

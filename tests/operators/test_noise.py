@@ -140,5 +140,5 @@ def test_sigma_with_dead_pixels():
 
 
 def test_refuses_to_estimate_sigma_from_nothing():
-    with pytest.raises(ValueError, match="too few bright point-symmetric pixels; enter noise_sigma"):
+    with pytest.raises(ValueError, match=r"too few bright point-symmetric pixels; enter noise_sigma"):
         estimate_sigma(torch.randn(1, 1, 8, 8, generator=generator()))

@@ -197,12 +197,14 @@ def test_refuses_to_measure(image, sentence):
 
 
 def test_refuses_an_image_larger_than_the_detector():
-    with pytest.raises(ValueError, match="larger than the detector's 6×6; use a smaller image"):
+    with pytest.raises(ValueError, match=r"larger than the detector's 6×6; use a smaller image"):
         PhaseRetrieval(detector=(6, 6))(picture())
 
 
 def test_says_when_no_image_fits_a_pattern():
-    with pytest.raises(ValueError, match="no image has a pattern of 100 pixels at oversample 2; give the image's size"):
+    with pytest.raises(
+        ValueError, match=r"no image has a pattern of 100 pixels at oversample 2; give the image's size"
+    ):
         PhaseRetrieval().image_shape((96, 100))
 
 
@@ -215,7 +217,7 @@ def test_a_detector_of_ones_own_may_have_any_size():
 
 @pytest.mark.parametrize("arguments", [{}, {"truth": picture(), "y": torch.ones(1, 3, 24, 24)}])
 def test_noise_floor_needs_exactly_one_source(arguments):
-    with pytest.raises(ValueError, match="either the truth or y"):
+    with pytest.raises(ValueError, match=r"either the truth or y"):
         PhaseRetrieval().noise_floor(**arguments)
 
 

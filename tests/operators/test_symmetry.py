@@ -98,7 +98,7 @@ def test_noise_does_not_break_a_symmetry():
 
 
 def test_refuses_the_wrong_number_of_channels():
-    with pytest.raises(ValueError, match="moves 3 channels one by one, but the image has 1"):
+    with pytest.raises(ValueError, match=r"moves 3 channels one by one, but the image has 1"):
         phaseless_symmetries(3)[-1](torch.zeros(1, 1, 4, 4))
 
 
