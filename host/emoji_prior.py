@@ -197,7 +197,6 @@ def emoji_vae() -> comfy.sd.VAE:
     vae.memory_used_decode = _memory(_DECODE_BYTES_PER_PIXEL * FACTOR**2)
     vae.memory_used_encode = _memory(_ENCODE_BYTES_PER_PIXEL)
     vae.disable_offload = True  # plain torch layers: loaded whole or not at all
-    comfy.model_management.archive_model_dtypes(vae.first_stage_model)
     vae.patcher = comfy.model_patcher.ModelPatcher(
         vae.first_stage_model,
         load_device=vae.device,
