@@ -132,11 +132,11 @@ def run(prior: EmojiPrior, glyphs: int, particles: int, results: Path) -> list[d
     """Do what ``results`` (one JSON object a line) lacks, and return all of it."""
     rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     done = {(row["glyph"], row["method"]): row for row in rows}
-    chosen = list_glyphs()[:glyphs]
+    chosen = spread(list_glyphs(), glyphs)
     for k, glyph in enumerate(chosen):
         truth = load_glyph(glyph.name)
         measurement = PhaseRetrieval().measure(truth, seed=SEED + k)
-        case = Case(glyph.name, glyph.label, truth, measurement)
+        case = Case(glyph.name, glyph.klass, truth, measurement)
         with torch.no_grad():
             ceiling = quality_table(prior.decode(prior.encode(truth)), truth, measurement).rows[0].raw.psnr
         for method, solve in methods(prior, particles).items():
@@ -162,6 +162,13 @@ def run(prior: EmojiPrior, glyphs: int, particles: int, results: Path) -> list[d
                 case.budget_seconds = done[case.name, method]["seconds"]
     names = {glyph.name for glyph in chosen}
     return [row for row in done.values() if row["glyph"] in names]
+
+
+def spread(glyphs: list, count: int) -> list:
+    """``count`` of them, evenly spaced: they are listed class by class."""
+    if not 0 < count <= len(glyphs):
+        raise SystemExit(f"--glyphs is {count}; there are {len(glyphs)} held-out glyphs.")
+    return [glyphs[k * len(glyphs) // count] for k in range(count)]
 
 
 def markdown(rows: list[dict[str, Any]], particles: int) -> str:
