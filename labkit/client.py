@@ -68,7 +68,7 @@ class Client:
         on_progress: Callable[[Progress], None] | None = None,
         timeout: float | None = None,
     ) -> Result:
-        """Wait for a queued graph.
+        """Wait for a queued graph (one that has ended already is seen within two seconds).
 
         on_progress: told about every node and step that the host reports from now on.
         timeout: seconds, or no limit.
@@ -171,15 +171,14 @@ class Client:
         ends = None if timeout is None else time.monotonic() + timeout
         try:
             while True:
+                # Listen first: a quick run would be in the history before its messages are read.
+                pause = min(time.monotonic() + 2.0, ends or float("inf"))
+                socket = self._follow(socket, prompt_id, types, on_progress, pause)
                 entry = self.history(prompt_id)
                 if entry is not None and entry.get("status", {}).get("status_str"):
                     return result_of(prompt_id, entry)
                 if ends is not None and time.monotonic() > ends:
                     raise LabError(f"The run {prompt_id} is not finished after {timeout:.0f} seconds.")
-                pause = time.monotonic() + 2.0
-                socket = self._follow(
-                    socket, prompt_id, types, on_progress, pause if ends is None else min(pause, ends)
-                )
         finally:
             if socket is not None:
                 socket.close()
