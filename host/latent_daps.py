@@ -13,7 +13,7 @@ from ..operators import Measurement
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
-from .folders import new_output_path
+from .folders import next_output_file
 from .model_sampling import parameterization_of_host_model
 from .versions import host_versions
 
@@ -29,7 +29,7 @@ class RunHandle:
 
     def start(self) -> RunRecord:
         """A fresh record; it writes its own metrics.json when there is a filename prefix."""
-        path = new_output_path(self.filename_prefix, "metrics.json") if self.filename_prefix else None
+        path = next_output_file(self.filename_prefix, ".json")[0] if self.filename_prefix else None
         self.record = RunRecord(path=path)
         return self.record
 

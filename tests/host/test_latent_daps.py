@@ -1,0 +1,183 @@
+"""LatentDAPS in the running host: gradients under inference mode, every parameterization, masks, cancel, refusals."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+import time
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
+from sampler_lab.labkit.workflow import to_api
+from sampler_lab.posterior.record import load_metrics
+
+pytestmark = pytest.mark.host
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "phase_retrieval.json"
+
+
+@pytest.fixture
+def graph(object_info):
+    """The template as an API graph, cut to a size that runs in seconds; change it by :func:`set_input`."""
+    prompt = to_api(json.loads(TEMPLATE.read_text(encoding="utf-8")), object_info)
+    set_input(prompt, "SamplerLabAnnealingScheduler", "steps", 4)
+    set_input(prompt, "SamplerLabParticles", "particles", 2)
+    set_input(prompt, "SamplerLabLatentDAPS", "mcmc_steps", 3)
+    return prompt
+
+
+def only(prompt, node_type):
+    (key,) = [key for key, node in prompt.items() if node["class_type"] == node_type]
+    return key
+
+
+def set_input(prompt, node_type, name, value):
+    prompt[only(prompt, node_type)]["inputs"][name] = value
+
+
+def record_of(server):
+    """The newest record that a run of the server wrote."""
+    files = (Path(server.base) / "output" / "sampler_lab").glob("run*.json")
+    return load_metrics(max(files, key=lambda path: path.stat().st_mtime_ns))
+
+
+def without_reference(prompt):
+    """The same graph without a comparison: it must work for a user who has no truth."""
+    prompt = copy.deepcopy(prompt)
+    decoded = only(prompt, "VAEDecode")
+    for key in [key for key, node in prompt.items() if node["class_type"] in ("SaveImage",)]:
+        prompt[key]["inputs"]["images"] = [decoded, 0]
+    del prompt[only(prompt, "SamplerLabCompareToReference")]
+    return prompt
+
+
+def test_a_run_writes_what_it_did(client, server, graph):
+    client.run(graph, timeout=300)
+    facts = record_of(server)
+    assert facts["status"] == "finished"
+    assert facts["calls"] == {"denoiser": 4 * 3 * 2, "decoder_forward": 4 * 4 * 2, "decoder_backward": 4 * 3 * 2}
+    assert [len(step["residual"]) for step in facts["steps"]] == [2] * 4
+    assert facts["seed"] == 42
+    assert len(facts["sigmas"]) == 5
+    assert facts["measurement"]["values"] == 3 * 96 * 96
+    assert facts["options"]["mcmc"]["steps"] == 3
+    assert facts["versions"]["comfyui"] not in ("", "unknown")
+    assert len(facts["quality"][0]["particles"]) == 2
+
+
+def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(client, graph):
+    def pictures(seed):
+        # The node metrics_prefix changes nothing but makes the host forget its cache of the run before.
+        set_input(graph, "RandomNoise", "noise_seed", seed)
+        set_input(graph, "SamplerLabLatentDAPS", "metrics_prefix", f"sampler_lab/seed{seed}_{time.monotonic_ns()}")
+        files = client.run(graph, timeout=300).files("SaveImage")
+        return [Image.open(BytesIO(client.view(file))).tobytes() for file in files]
+
+    first = pictures(1)
+    assert pictures(1) == first
+    assert pictures(2) != first
+
+
+def test_flow_and_edm_see_the_same_network(client, server, graph):
+    """Mapped levels, same seed: the residuals agree closely, for the chain's noise is the same in both."""
+    residuals = {}
+    for kind in ("edm", "flow"):
+        set_input(graph, "SamplerLabLoadEmojiPrior", "parameterization", kind)
+        set_input(graph, "SamplerLabLatentDAPS", "precision", "full")
+        client.run(graph, timeout=300)
+        residuals[kind] = [step["residual"] for step in record_of(server)["steps"]]
+    assert list(chain(*residuals["flow"])) == pytest.approx(list(chain(*residuals["edm"])), rel=0.02)
+
+
+def test_a_flow_model_without_converted_levels_is_told_what_to_connect(client, graph):
+    set_input(graph, "SamplerLabLoadEmojiPrior", "parameterization", "flow")
+    del graph[only(graph, "SamplerLabAnnealingScheduler")]["inputs"]["model"]
+    with pytest.raises(RunFailed, match="connect the model to the Annealing Scheduler"):
+        client.run(graph, timeout=300)
+
+
+def test_weight_zero_draws_from_the_prior_without_decoding(client, server, graph):
+    set_input(graph, "SamplerLabLatentDAPS", "measurement_weight", 0.0)
+    client.run(graph, timeout=300)
+    assert record_of(server)["calls"]["decoder_backward"] == 0
+
+
+def test_no_reference_and_a_cfg_guider(client, graph):
+    prompt = without_reference(graph)
+    guider = only(prompt, "BasicGuider")
+    inputs = prompt[guider]["inputs"]
+    prompt["none"] = {"class_type": "SamplerLabEmojiPrompt", "inputs": {"class_name": "none"}}
+    prompt[guider] = {
+        "class_type": "CFGGuider",
+        "inputs": {"model": inputs["model"], "positive": inputs["conditioning"], "negative": ["none", 0], "cfg": 1.5},
+    }
+    assert len(client.run(prompt, timeout=300).files("SaveImage")) == 4  # two Save Image nodes, two particles
+
+
+def test_an_inpainting_mask_and_micro_batches(client, server, graph):
+    prompt = without_reference(graph)
+    particles = only(prompt, "SamplerLabParticles")
+    prompt["mask"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}}
+    prompt["masked"] = {"class_type": "SetLatentNoiseMask", "inputs": {"samples": [particles, 0], "mask": ["mask", 0]}}
+    set_input(prompt, "SamplerCustomAdvanced", "latent_image", ["masked", 0])
+    set_input(prompt, "SamplerLabLatentDAPS", "micro_batch", 1)
+    client.run(prompt, timeout=300)
+    assert record_of(server)["status"] == "finished"
+
+
+def test_cancel_in_the_middle_of_a_chain(client, server, graph):
+    """One annealing step of a chain that would take hours: only an inner loop that listens can be cancelled."""
+    set_input(graph, "SamplerLabAnnealingScheduler", "steps", 1)
+    set_input(graph, "SamplerLabLatentDAPS", "mcmc_steps", 10_000)
+    set_input(graph, "SamplerLabLatentDAPS", "metrics_prefix", "sampler_lab/cancelled")
+    prompt_id = client.queue(graph)
+    folder = Path(server.base) / "output" / "sampler_lab"
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("cancelled*.json")):
+        assert time.monotonic() < deadline, "the run never started"
+        time.sleep(0.1)
+    threading.Timer(1.0, client.interrupt).start()
+    with pytest.raises(RunInterrupted):
+        client.wait(prompt_id, timeout=120)
+    (path,) = folder.glob("cancelled*.json")
+    assert load_metrics(path)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("node_type", "name", "value", "sentence"),
+    [
+        ("SamplerLabLatentDAPS", "preset", "fastest", "preset"),
+        ("SamplerLabLatentDAPS", "measurement_weight", -1.0, "measurement_weight"),
+        ("SamplerLabParticles", "particles", 0, "particles"),
+        ("SamplerLabAnnealingScheduler", "steps", 0, "steps"),
+    ],
+)
+def test_what_validation_can_see_is_refused_before_any_work(client, graph, node_type, name, value, sentence):
+    set_input(graph, node_type, name, value)
+    with pytest.raises(PromptRefused, match=sentence):
+        client.queue(graph)
+
+
+@pytest.mark.parametrize(
+    ("node_type", "name", "value", "sentence"),
+    [
+        ("SamplerLabAnnealingScheduler", "sigma_min", 20.0, "0 < sigma_min < sigma_max"),
+        ("ImageScale", "width", 62, "multiples of 4"),
+    ],
+)
+def test_what_only_the_node_can_see_is_one_sentence(client, graph, node_type, name, value, sentence):
+    set_input(graph, node_type, name, value)
+    with pytest.raises(RunFailed, match=sentence):
+        client.run(graph, timeout=300)
+
+
+def test_a_latent_of_the_wrong_size_is_one_sentence(client, graph):
+    graph["latent"] = {"class_type": "EmptyLatentImage", "inputs": {"width": 256, "height": 256, "batch_size": 1}}
+    set_input(graph, "SamplerCustomAdvanced", "latent_image", ["latent", 0])
+    with pytest.raises(RunFailed, match="measurement is of an image of 64×64"):
+        client.run(graph, timeout=300)
