@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,9 +19,11 @@ def files_with(extensions: Iterable[str]) -> list[str]:
     endings = tuple(extension.lower() for extension in extensions)
     names: list[str] = []
     for folder, label in ((folder_paths.get_input_directory(), ""), (folder_paths.get_output_directory(), " [output]")):
-        root = Path(folder)
-        found = (path for path in root.rglob("*") if path.name.lower().endswith(endings) and path.is_file())
-        names += sorted(path.relative_to(root).as_posix() + label for path in found)
+        found = []
+        for place, subfolders, files in os.walk(folder):  # an output folder may hold 100,000 pictures: no stat for each
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            found += [Path(place, name) for name in files if name.lower().endswith(endings) and name[0] != "."]
+        names += sorted(path.relative_to(folder).as_posix() + label for path in found)
     return names
 
 

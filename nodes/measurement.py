@@ -357,8 +357,8 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
         return io.NodeOutput(measurement, width, height)
 
     @classmethod
-    def validate_inputs(cls, file: str = "", **_) -> bool | str:
-        # Naming `file` here keeps the host from refusing files that came after the editor was opened.
+    def validate_inputs(cls, file: str = "") -> bool | str:
+        # Named here, `file` may be newer than the editor's list. (With **kwargs the host would check no input at all.)
         try:
             find_file(file)
         except ValueError as problem:
