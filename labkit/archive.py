@@ -12,6 +12,7 @@ import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -121,44 +122,48 @@ def unpack(file: Path, folder: str, destination: Path, leave_out: tuple[str, ...
     partial = destination.with_name(f"{destination.name}.unpacking")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    count = 0
-    for name, content in _members(file):
-        inside = _inside(name, folder, file)
-        if inside is None or str(inside) in leave_out:
-            continue
-        target = partial.joinpath(*inside.parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as out:
-            shutil.copyfileobj(content, out)
-        count += 1
+    try:
+        count = _write_members(file, folder, partial, leave_out)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise LabError(f"{file.name} is damaged: {error}. Delete it and try again.") from error
     if count == 0:
         shutil.rmtree(partial)
         raise LabError(f"There is no folder {folder} in {file.name}.")
     os.replace(partial, destination)
 
 
+def _write_members(file: Path, folder: str, destination: Path, leave_out: tuple[str, ...]) -> int:
+    """Write what lies in ``folder``; how many files there were."""
+    count = 0
+    for name, content in _members(file):
+        inside = _inside(name, folder, file)
+        if inside is None or str(inside) in leave_out:
+            continue
+        target = destination.joinpath(*inside.parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as out:
+            shutil.copyfileobj(content, out)
+        count += 1
+    return count
+
+
 def _members(file: Path) -> Iterator[tuple[str, BinaryIO]]:
     """Name and content of every file in the archive."""
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                for entry in archive.infolist():
-                    if not entry.is_dir():
-                        with archive.open(entry) as content:
-                            yield entry.filename, content
-            return
-        with tarfile.open(file) as archive:
-            for member in archive:
-                if member.isdir():
-                    continue
-                content = archive.extractfile(member) if member.isfile() else None
-                if content is None:
-                    raise LabError(
-                        f"{file.name} holds a link or a device, {member.name}; such archives are not unpacked."
-                    )
-                yield member.name, content
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise LabError(f"{file.name} is damaged: {error}. Delete it and try again.") from error
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                if not entry.is_dir():
+                    with archive.open(entry) as content:
+                        yield entry.filename, content
+        return
+    with tarfile.open(file) as archive:
+        for member in archive:
+            if member.isdir():
+                continue
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is None:
+                raise LabError(f"{file.name} holds the link or device {member.name!r}; that is not unpacked.")
+            yield member.name, content
 
 
 def _inside(name: str, folder: str, file: Path) -> PurePosixPath | None:

@@ -1,0 +1,208 @@
+"""The lab's environment: real virtual environments, real pip, on packages that the tests make themselves."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from sampler_lab.labkit.environment import Environment, has_modules, run_pip
+from sampler_lab.labkit.errors import LabError
+from sampler_lab.labkit.server import free_port
+from sampler_lab.labkit.setup import check_space
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = 1500
+
+
+def make_wheel(folder: Path, version: str = "1.0") -> Path:
+    """A wheel of a package ``labprobe`` of many small modules, written by hand (PEP 427)."""
+    files = {f"labprobe/m{i:04}.py": f"value = {i}\n".encode() for i in range(MODULES)}
+    files["labprobe/__init__.py"] = b""
+    info = f"labprobe-{version}.dist-info"
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: labprobe\nVersion: {version}\n".encode()
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    lines = []
+    for name, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        lines.append(f"{name},sha256={digest},{len(content)}")
+    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / f"labprobe-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory) -> tuple[Path, Path]:
+    """Requirements that ask for ``labprobe`` from a folder, and constraints without any."""
+    folder = tmp_path_factory.mktemp("index")
+    make_wheel(folder / "wheels")
+    (folder / "requirements.txt").write_text(f"--no-index\n--find-links {folder / 'wheels'}\nlabprobe==1.0\n")
+    (folder / "constraints.txt").write_text("")
+    return folder / "requirements.txt", folder / "constraints.txt"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("made") / "venv")
+    environment.make()
+    return environment
+
+
+@pytest.fixture
+def environment(made, tmp_path) -> Environment:
+    """A whole environment of this test's own, still without packages."""
+    shutil.copytree(made.folder, tmp_path / "venv", symlinks=True)
+    return Environment(tmp_path / "venv")
+
+
+def site_packages(environment: Environment) -> Path:
+    return next(environment.folder.glob("**/site-packages"))
+
+
+def works(environment: Environment) -> bool:
+    code = (
+        "from importlib import import_module\n"
+        f"assert all(import_module(f'labprobe.m{{n:04}}').value == n for n in range({MODULES}))"
+    )
+    return subprocess.run([environment.python, "-c", code], check=False).returncode == 0
+
+
+def test_packages_are_installed_once(environment, offline, tmp_path):
+    requirements, constraints = offline
+    assert not environment.has_packages([requirements], constraints)
+    said: list[str] = []
+    environment.install([requirements], constraints, tmp_path / "tmp", said.append)
+    assert environment.has_packages([requirements], constraints)
+    assert works(environment)
+    assert said, "the person at the terminal has seen nothing"
+    assert not (tmp_path / "tmp").exists()
+
+
+def test_changed_requirements_are_noticed(environment, offline, tmp_path):
+    requirements, constraints = offline
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    pinned = tmp_path / "constraints.txt"
+    pinned.write_text("labprobe==1.0\n")
+    assert not environment.has_packages([requirements], pinned)
+
+
+def test_a_killed_make_is_made_again(tmp_path):
+    environment = Environment(tmp_path / "venv")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import lab; lab.import_pack()\n"
+        "from pathlib import Path\nfrom sampler_lab.labkit.environment import Environment\n"
+        f"Environment(Path({str(environment.folder)!r})).make()"
+    )
+    kill_when(code, lambda: environment.python.exists())
+    assert not environment.is_made()
+    environment.make()
+    assert environment.is_made()
+
+
+def test_a_killed_installation_is_finished_by_the_next(environment, offline, tmp_path):
+    requirements, constraints = offline
+    package = site_packages(environment) / "labprobe"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import lab; lab.import_pack()\n"
+        "from pathlib import Path\nfrom sampler_lab.labkit.environment import Environment\n"
+        f"Environment(Path({str(environment.folder)!r})).install([Path({str(requirements)!r})], "
+        f"Path({str(constraints)!r}), Path({str(tmp_path / 'tmp')!r}), lambda text: None)"
+    )
+    kill_when(code, lambda: package.is_dir() and len(os.listdir(package)) > 20)
+    wait_until_still(package)
+    assert not environment.has_packages([requirements], constraints)
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    assert works(environment)
+
+
+def test_a_package_that_pip_had_not_finished_is_installed_again(environment, offline, tmp_path):
+    """pip writes a package's RECORD last: without it, files may be missing although pip finds the package there."""
+    requirements, constraints = offline
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    site = site_packages(environment)
+    (site / "labprobe-1.0.dist-info" / "RECORD").unlink()
+    (site / "labprobe" / "m0007.py").unlink()
+    assert not works(environment)
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    assert works(environment)
+
+
+def test_an_index_that_cannot_be_reached_is_called_no_network(environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_RETRIES", "1")  # the default takes half a minute
+    arguments = ["download", "--index-url", f"http://127.0.0.1:{free_port()}/simple", "sampler-lab-is-not-there"]
+    with pytest.raises(LabError, match=r"^No network: the package index cannot be reached"):
+        run_pip(environment.python, arguments, tmp_path / "tmp", lambda text: None)
+
+
+def test_what_pip_says_otherwise_is_passed_on(environment, offline, tmp_path):
+    requirements, constraints = offline
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("--no-index\nlabprobe==9.9\n")
+    with pytest.raises(LabError, match=r"^pip failed: .*labprobe==9\.9"):
+        environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    assert not environment.has_packages([requirements], constraints)
+
+
+def test_an_interpreter_is_asked_for_its_modules():
+    assert has_modules(sys.executable, ["json", "pytest"])
+    assert not has_modules(sys.executable, ["json", "no_such_module_anywhere"])
+    assert not has_modules("/no/such/python", ["json"])
+
+
+def test_a_python_without_venv_is_told_what_to_install(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['ensurepip'] = None\n"
+        "import lab; lab.import_pack()\n"
+        "from pathlib import Path\nfrom sampler_lab.labkit.environment import Environment\n"
+        f"Environment(Path({str(tmp_path / 'venv')!r})).make()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "LabError: This Python has no venv module: install it (Debian and Ubuntu: apt-get install" in ended.stderr
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_installed(tmp_path):
+    check_space(tmp_path, needed=1)
+    with pytest.raises(LabError, match=r"The disk is too small: .* GB are free and the lab needs about 1000000 GB"):
+        check_space(tmp_path, needed=1e15)
+
+
+def test_an_old_python_can_read_lab_py_and_is_told_its_age(capsys, monkeypatch):
+    import lab
+
+    ast.parse((ROOT / "lab.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+    monkeypatch.setattr(lab, "OLDEST_PYTHON", (99, 1))
+    assert lab.main(["demo"]) == 1
+    assert "Sampler Lab needs Python 99.1 or newer and this is 3." in capsys.readouterr().err
+
+
+def kill_when(code: str, happens) -> None:
+    """Run ``code``, and kill it without warning as soon as ``happens``."""
+    worker = subprocess.Popen([sys.executable, "-c", code])
+    while worker.poll() is None and not happens():
+        time.sleep(0.001)
+    assert worker.poll() is None, "it was over before it could be killed"
+    worker.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+    worker.wait()
+
+
+def wait_until_still(folder: Path) -> None:
+    """Until nobody writes into ``folder`` any more: pip goes shortly after the process that started it."""
+    before = -1
+    while before != (now := len(os.listdir(folder))):
+        before = now
+        time.sleep(0.3)
