@@ -52,7 +52,7 @@ def run_demo(console: Console, server: Server, python: Path, output: Path, image
         _fetch_previews(client, result, output)
         records = _collect_records(output)
         for record in records:
-            _plot(python, record)
+            _plot(python, record, _overview(result, output) if len(records) == 1 else [])
         step.result = "plotted"
     for record in records:
         _report(console, record)
@@ -133,13 +133,36 @@ def _is_record(path: Path) -> bool:
         return False
 
 
-def _plot(python: Path, record: Path) -> None:
+def _overview(result: Result, output: Path) -> list[Path]:
+    """The files of one row of pictures: the measured picture, its measurement, the particles; [] when one is missing."""
+    rows = [
+        [output / file["subfolder"] / file["filename"] for file in shown]
+        if kind == "SaveImage"
+        else sorted(output.glob(f"{kind}_*"))
+        for kind, shown in (
+            ("PreviewImage", []),
+            ("PreviewMeasurement", []),
+            ("SaveImage", max(_saved(result), key=len, default=[])),
+        )
+    ]
+    files = [file for row in rows for file in row]
+    whole = [len(row) for row in rows][:2] == [1, 1] and all(file.is_file() for file in files)
+    return files if whole else []
+
+
+def _saved(result: Result) -> list[list[dict[str, str]]]:
+    """The pictures of every Save Image node."""
+    return [Result(result.prompt_id, result.prompt, {"": shown}).files() for shown in result.of("SaveImage")]
+
+
+def _plot(python: Path, record: Path, overview: list[Path]) -> None:
     """Draw the record with the lab's own Python, which has matplotlib."""
     picture = record.with_name(record.name.replace("metrics", "residuals").replace(".json", ".png"))
     script = Path(__file__).with_name("plots.py")
-    drawn = subprocess.run(
-        [str(python), str(script), str(record), str(picture)], capture_output=True, text=True, check=False
-    )
+    command = [str(python), str(script), str(record), str(picture)]
+    if overview:
+        command += [str(record.with_name("overview.png")), *map(str, overview)]
+    drawn = subprocess.run(command, capture_output=True, text=True, check=False)
     if drawn.returncode != 0:
         raise LabError(f"The plot of {record} cannot be drawn: {(drawn.stderr.strip().splitlines() or ['?'])[-1]}")
 

@@ -1,6 +1,6 @@
-"""Draw a run's record: the residual of every particle against the noise floor, step by step.
+"""Draw a run: the residual of every particle against the noise floor, and its pictures side by side.
 
-    python plots.py metrics.json residuals.png
+    python plots.py metrics.json residuals.png [overview.png PICTURE MEASUREMENT PARTICLE...]
 
 Run by the lab's own Python: this is the one file here that needs more than the standard library (matplotlib).
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["draw_residuals"]
+__all__ = ["draw_overview", "draw_residuals"]
 
 
 def draw_residuals(metrics: dict[str, Any], picture: Path) -> None:
@@ -49,5 +49,35 @@ def draw_residuals(metrics: dict[str, Any], picture: Path) -> None:
     plt.close(figure)
 
 
+def draw_overview(metrics: dict[str, Any], files: list[Path], picture: Path) -> None:
+    """Write one row of pictures to ``picture``: what was measured, the measurement, then every particle, aligned.
+
+    files: the picture, the measurement's, and one per particle, in this order.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    quality = metrics["quality"][0]
+    titles = ["picture", "measurement\n(log amplitude)"]
+    for row in quality["particles"]:
+        psnr = row["aligned"]["psnr"]
+        score = "failed" if psnr is None else f"{psnr:.1f} dB"
+        titles.append(f"particle {row['particle']}\n{score}")
+    figure, axes = plt.subplots(1, len(files), figsize=(1.9 * len(files), 2.5), constrained_layout=True)
+    for number, (ax, file, title) in enumerate(zip(axes, files, titles, strict=True)):
+        chosen = number - 2 == quality["blind"]
+        ax.imshow(plt.imread(file), interpolation="nearest")
+        ax.set_title(title + (", blind choice" if chosen else ""), fontsize=9, weight="bold" if chosen else "normal")
+        ax.axis("off")
+    figure.savefig(picture, dpi=150)
+    plt.close(figure)
+
+
 if __name__ == "__main__":
-    draw_residuals(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))
+    record, residuals, *overview = (Path(argument) for argument in sys.argv[1:])
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    draw_residuals(facts, residuals)
+    if overview:
+        draw_overview(facts, overview[1:], overview[0])
