@@ -134,25 +134,12 @@ def _is_record(path: Path) -> bool:
 
 
 def _overview(result: Result, output: Path) -> list[Path]:
-    """The files of one row of pictures: the measured picture, its measurement, the particles; [] when one is missing."""
-    rows = [
-        [output / file["subfolder"] / file["filename"] for file in shown]
-        if kind == "SaveImage"
-        else sorted(output.glob(f"{kind}_*"))
-        for kind, shown in (
-            ("PreviewImage", []),
-            ("PreviewMeasurement", []),
-            ("SaveImage", max(_saved(result), key=len, default=[])),
-        )
-    ]
-    files = [file for row in rows for file in row]
-    whole = [len(row) for row in rows][:2] == [1, 1] and all(file.is_file() for file in files)
-    return files if whole else []
-
-
-def _saved(result: Result) -> list[list[dict[str, str]]]:
-    """The pictures of every Save Image node."""
-    return [Result(result.prompt_id, result.prompt, {"": shown}).files() for shown in result.of("SaveImage")]
+    """The files of one row of pictures: what was measured, the measurement, the particles; [] if one is missing."""
+    shown = [sorted(output.glob(f"{kind}_*")) for kind in ("PreviewImage", "PreviewMeasurement")]
+    saved = [Result(result.prompt_id, result.prompt, {"": files}).files() for files in result.of("SaveImage")]
+    particles = [output / file["subfolder"] / file["filename"] for file in max(saved, key=len, default=[])]
+    whole = [len(files) for files in shown] == [1, 1] and all(file.is_file() for file in particles)
+    return [*shown[0], *shown[1], *particles] if whole else []
 
 
 def _plot(python: Path, record: Path, overview: list[Path]) -> None:
