@@ -294,6 +294,16 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     tooltip="Treat negative values as dead pixels (many detectors write −1 there). Off: they are "
                     "noise, which clip_negative of the operator deals with.",
                 ),
+                io.Int.Input(
+                    "frame",
+                    default=-1,
+                    min=-1,
+                    max=10_000_000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Which pattern of a stack to take (index along the first axis, from 0). −1: the array is "
+                    "one pattern.",
+                ),
                 io.Boolean.Input(
                     "estimate_noise",
                     default=False,
@@ -330,6 +340,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
         mask_meaning: str = "1 is valid",
         nan_is_dead: bool = False,
         negative_is_dead: bool = False,
+        frame: int = -1,
         estimate_noise: bool = False,
     ) -> io.NodeOutput:
         if (image_width > 0) != (image_height > 0):
@@ -346,6 +357,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
             mask_meaning=mask_meaning,
             nan_is_dead=nan_is_dead,
             negative_is_dead=negative_is_dead,
+            frame=None if frame < 0 else frame,
             estimate_noise=estimate_noise,
         )
         measurement = load_measurement(find_file(file), operator, options)

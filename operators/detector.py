@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from .containers import StoredArray
 from .measurement import Measurement
 from .noise import estimate_sigma
 from .phase_retrieval import KINDS, PhaseRetrieval
@@ -49,6 +50,7 @@ class ReadOptions:
     image_shape: (H, W) of the image; None asks the operator's oversampling.
     mask_array, mask_meaning: the mask in the same file; an array called ``mask`` is taken by itself.
     nan_is_dead, negative_is_dead: such values mark dead pixels.
+    frame: which pattern of a stack (the first axis) to take, from 0; None when the array is one pattern.
     estimate_noise: replace the operator's noise_sigma by :func:`noise.estimate_sigma` of the data.
     """
 
@@ -67,6 +69,7 @@ class ReadOptions:
     mask_meaning: str = "1 is valid"
     nan_is_dead: bool = False
     negative_is_dead: bool = False
+    frame: int | None = None
     estimate_noise: bool = False
 
     def __post_init__(self) -> None:
@@ -82,13 +85,13 @@ class ReadOptions:
             raise ValueError(f"scale is {self.scale}; it must be a positive factor, or 0 for automatic.")
 
 
-def choose_array(arrays: Mapping[str, np.ndarray], name: str, file: str, what: str = "array") -> np.ndarray:
+def choose_array(arrays: Mapping[str, StoredArray], name: str, file: str, what: str = "array") -> StoredArray:
     """The array called ``name``; without a name the only numeric one with two or more axes, or a usually named one."""
     if name:
         if name not in arrays:
             raise ValueError(f"{file!r} has no array {name!r}; set {what} to one of {_names(arrays)}.")
         return arrays[name]
-    candidates = {key: a for key, a in arrays.items() if a.dtype.kind in "biufc" and a.ndim >= 2 and key != "mask"}
+    candidates = {k: a for k, a in arrays.items() if a.dtype.kind in "biufc" and len(a.shape) >= 2 and k != "mask"}
     if len(candidates) > 1:
         usual = [key for wanted in USUAL_NAMES for key in candidates if key.rsplit("/", 1)[-1].lower() == wanted]
         candidates = {usual[0]: candidates[usual[0]]} if usual else candidates
@@ -159,13 +162,14 @@ def _channels_first(y: torch.Tensor, layout: str) -> torch.Tensor:
         first, last = y.ndim == 3 and y.shape[0] in (1, 3), y.ndim == 3 and y.shape[-1] in (1, 3)
         if y.ndim == 3 and first == last:
             raise ValueError(
-                f"the array has shape {list(y.shape)}, which could be read in more than one way or in none; set layout."
+                f"the array has shape {list(y.shape)}, which could be read in more than one way or in none; "
+                "set layout, or frame if it is a stack."
             )
         layout = "HxW" if y.ndim == 2 else "CxHxW" if first else "HxWxC"
         axes = y.ndim
     if y.ndim != axes or y.ndim not in (2, 3):
         raise ValueError(
-            f"the array has shape {list(y.shape)}, which is not {layout}; set layout, or save one pattern."
+            f"the array has shape {list(y.shape)}, which is not {layout}; set layout, or frame if it is a stack."
         )
     y = y[None] if layout == "HxW" else y.movedim(-1, 0) if layout == "HxWxC" else y
     if y.shape[0] not in (1, 3):
@@ -279,5 +283,5 @@ def _scale(amplitude: torch.Tensor, scale: float, image_shape: tuple[int, int], 
     return scale
 
 
-def _names(arrays: Mapping[str, np.ndarray]) -> str:
+def _names(arrays: Mapping[str, StoredArray]) -> str:
     return ", ".join(f"{name or 'the array'} {list(value.shape)}" for name, value in arrays.items()) or "nothing"

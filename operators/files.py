@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .containers import EXTENSIONS, read_arrays, write_arrays
+from .containers import EXTENSIONS, StoredArray, find_arrays, write_arrays
 from .detector import ReadOptions, bring_to_operator, choose_array, to_pattern
 from .measurement import Measurement
 from .operator import Operator
@@ -69,11 +69,11 @@ def load_measurement(
             ``estimate_noise`` count: the rest is known.
 
     Raises:
-        ValueError: see :func:`containers.read_arrays`, :class:`ReadOptions` and :class:`Measurement`; data that need
+        ValueError: see :func:`containers.find_arrays`, :class:`ReadOptions` and :class:`Measurement`; data that need
             an operator and have none.
     """
     path, options = Path(path), options or ReadOptions()
-    arrays = read_arrays(path)
+    arrays = find_arrays(path)
     settings = _settings(path, arrays)
     if settings is not None:
         saved = _restore(path, arrays, settings)
@@ -92,7 +92,7 @@ def load_measurement(
         )
     if not isinstance(operator, PhaseRetrieval):
         raise ValueError(f"the operator is {type(operator).__name__}; files can be read for Phase Retrieval only.")
-    values = choose_array(arrays, options.array, path.name)
+    values = choose_array(arrays, options.array, path.name).read(options.frame)
     mask = _mask_array(arrays, options, path.name)
     y, mask = to_pattern(values, mask, options)
     return bring_to_operator(y, mask, operator, options)
@@ -113,11 +113,11 @@ def _write_npy(path: Path, y: np.ndarray, text: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _settings(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any] | None:
+def _settings(path: Path, arrays: dict[str, StoredArray]) -> dict[str, Any] | None:
     """What a saved measurement says about itself; None for anybody else's file."""
     text = None
     if SETTINGS in arrays:
-        text = str(np.asarray(arrays[SETTINGS]).reshape(-1)[0])
+        text = str(arrays[SETTINGS].read().reshape(-1)[0])
     elif set(arrays) == {""} and path.with_suffix(".json").is_file():
         text = path.with_suffix(".json").read_text()
     if text is None:
@@ -129,7 +129,7 @@ def _settings(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any] | Non
     return settings if isinstance(settings, dict) and settings.get("schema") == SCHEMA else None
 
 
-def _restore(path: Path, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Measurement:
+def _restore(path: Path, arrays: dict[str, StoredArray], settings: dict[str, Any]) -> Measurement:
     name = settings.get("operator", {}).get("operator")
     if name not in OPERATORS:
         raise ValueError(
@@ -138,19 +138,19 @@ def _restore(path: Path, arrays: dict[str, np.ndarray], settings: dict[str, Any]
     missing = [key for key in ("operator", "image_shape", "noise_floor") if key not in settings]
     if missing:
         raise ValueError(f"{path.name!r} lacks {', '.join(missing)} in its settings; save the measurement again.")
-    values = arrays.get("y", arrays.get(""))
-    if values is None:
+    stored = arrays.get("y", arrays.get(""))
+    if stored is None:
         raise ValueError(f"{path.name!r} has settings but no array y; save the measurement again.")
-    y, mask = torch.from_numpy(np.ascontiguousarray(values))[None], arrays.get("mask")
-    if mask is not None:
-        mask = torch.from_numpy(np.ascontiguousarray(mask))[None]
+    y, mask = torch.from_numpy(np.ascontiguousarray(stored.read()))[None], None
+    if "mask" in arrays:
+        mask = torch.from_numpy(np.ascontiguousarray(arrays["mask"].read()))[None]
     elif "" in arrays and bool(torch.isnan(y).any()):
         mask = ~torch.isnan(y)
     operator = OPERATORS[name].from_dict(settings["operator"])
     return Measurement(y, operator, mask, tuple(settings["image_shape"]), settings["noise_floor"])
 
 
-def _mask_array(arrays: dict[str, np.ndarray], options: ReadOptions, file: str) -> np.ndarray | None:
+def _mask_array(arrays: dict[str, StoredArray], options: ReadOptions, file: str) -> np.ndarray | None:
     if options.mask_array:
-        return choose_array(arrays, options.mask_array, file, what="mask_array")
-    return arrays.get("mask")
+        return choose_array(arrays, options.mask_array, file, what="mask_array").read()
+    return arrays["mask"].read() if "mask" in arrays else None

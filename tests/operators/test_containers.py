@@ -7,10 +7,14 @@ import h5py
 import numpy as np
 import pytest
 from operator_problems import matlab73
-from sampler_lab.operators.containers import read_arrays, write_arrays
+from sampler_lab.operators.containers import find_arrays, write_arrays
 from scipy.io import savemat
 
 Y = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+
+
+def read_arrays(path):
+    return {name: array.read() for name, array in find_arrays(path).items()}
 
 
 @pytest.mark.parametrize("extension", [".npz", ".mat", ".h5", ".hdf5"])
@@ -49,6 +53,38 @@ def test_hdf5_groups(tmp_path):
         file["entry/title"] = "gold on silicon"
     back = read_arrays(tmp_path / "a.nxs.h5")
     assert np.array_equal(back["entry/instrument/data"], Y)
+
+
+def test_one_frame_of_a_stack(tmp_path):
+    np.save(tmp_path / "a.npy", Y)
+    savemat(tmp_path / "a.mat", {"y": Y})
+    matlab73(tmp_path / "a73.mat", {"y": Y})
+    write_arrays(tmp_path / "a.h5", {"y": Y}, {})
+    for path in tmp_path.iterdir():
+        (stored,) = find_arrays(path).values()
+        assert stored.shape == Y.shape
+        assert np.array_equal(stored.read(1), Y[1])
+        for wrong in (2, -1):
+            with pytest.raises(ValueError, match=rf"frame is {wrong}, but the array in '{path.name}' has 2"):
+                stored.read(wrong)
+
+
+def test_hdf5_arrays_are_read_only_when_asked_for(tmp_path):
+    """One array is damaged beyond reading; the other comes all the same."""
+    path = tmp_path / "a.h5"
+    noise = np.random.default_rng(0).random((64, 64))
+    with h5py.File(path, "w") as file:
+        file["good"] = Y
+        damaged = file.create_dataset("damaged", data=noise, compression="gzip")
+        place = damaged.id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[place.byte_offset : place.byte_offset + place.size] = bytes(place.size)
+    path.write_bytes(content)
+    arrays = find_arrays(path)
+    assert np.array_equal(arrays["good"].read(), Y)
+    assert arrays["damaged"].shape == (64, 64)
+    with pytest.raises(ValueError, match=r"'a.h5' could not be read"):
+        arrays["damaged"].read()
 
 
 def test_the_format_is_what_the_file_holds_not_what_it_is_called(tmp_path):

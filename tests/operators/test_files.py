@@ -146,6 +146,18 @@ def test_array_names(tmp_path):
     torch.testing.assert_close(load_measurement(grouped, PhaseRetrieval()).y[0], torch.from_numpy(y))
 
 
+def test_a_stack_of_frames(tmp_path):
+    frames = np.stack([PhaseRetrieval(channels="mean").measure(picture(), seed).y[0, 0].numpy() for seed in range(5)])
+    for extension in (".npy", ".h5"):
+        path = write(tmp_path / f"stack{extension}", {"data": frames})
+        back = load_measurement(path, PhaseRetrieval(), ReadOptions(frame=3))
+        torch.testing.assert_close(back.y[0, 0], torch.from_numpy(frames[3]))
+        with pytest.raises(ValueError, match=r"shape \[5, 24, 24\].*; set layout, or frame if it is a stack"):
+            load_measurement(path, PhaseRetrieval())
+        with pytest.raises(ValueError, match=r"frame is 5, but the array in .* has 5 \(the first is 0\)"):
+            load_measurement(path, PhaseRetrieval(), ReadOptions(frame=5))
+
+
 def test_an_operator_is_needed(tmp_path):
     path = write(tmp_path / "a.npz", {"y": measured().y[0].numpy()})
     with pytest.raises(ValueError, match=r"'a.npz' does not say how it was recorded; connect a Phase Retrieval node"):
