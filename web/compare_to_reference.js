@@ -1,0 +1,97 @@
+// Shows the quality table on the Compare To Reference node. The node sends its report as Markdown ("ui.text"), which
+// the editor shows only for its own nodes. Everything is put into the page as text, never as HTML.
+
+import { app } from "../../scripts/app.js";
+
+const NODE = "SamplerLabCompareToReference";
+const WIDGET = "quality_report";
+const WIDTH = 760;
+
+function cellsOf(line) {
+  return line.split("|").slice(1, -1).map((cell) => cell.trim());
+}
+
+function withBold(element, text) {
+  text.split("**").forEach((part, k) => {
+    const piece = document.createElement(k % 2 ? "b" : "span");
+    piece.textContent = part;
+    element.append(piece);
+  });
+  return element;
+}
+
+function tableOf(lines) {
+  const table = document.createElement("table");
+  table.style.cssText = "border-collapse:collapse;margin:6px 0;white-space:nowrap";
+  lines.forEach((line, row) => {
+    const cells = cellsOf(line);
+    if (cells.every((cell) => /^-+$/.test(cell))) return;
+    const tr = table.insertRow();
+    for (const cell of cells) {
+      const td = document.createElement(row ? "td" : "th");
+      td.textContent = cell;
+      td.style.cssText = "padding:2px 8px;text-align:right;border-bottom:1px solid var(--border-color,#555)";
+      tr.append(td);
+    }
+  });
+  return table;
+}
+
+function render(element, report) {
+  element.replaceChildren();
+  let rows = [];
+  for (const line of [...report.split("\n"), ""]) {
+    if (line.startsWith("|")) {
+      rows.push(line);
+      continue;
+    }
+    if (rows.length) element.append(tableOf(rows));
+    rows = [];
+    if (line) element.append(withBold(document.createElement("div"), line));
+  }
+}
+
+function widgetOf(node) {
+  const existing = node.widgets?.find((widget) => widget.name === WIDGET);
+  if (existing) return existing;
+  const element = document.createElement("div");
+  element.className = "sampler-lab-report";
+  element.style.cssText =
+    "overflow:auto;padding:6px;font-size:12px;line-height:1.4;color:var(--input-text,#ddd);" +
+    "background:var(--comfy-input-bg,#222);border-radius:4px;user-select:text";
+  const widget = node.addDOMWidget(WIDGET, "sampler_lab_report", element, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => 160,
+  });
+  widget.serialize = false;
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], WIDTH, width), Math.max(node.size[1], height)]);
+  return widget;
+}
+
+function show(node, output) {
+  const report = output?.text;
+  if (!report) return;
+  render(widgetOf(node).element, Array.isArray(report) ? report.join("\n") : String(report));
+  node.setDirtyCanvas?.(true, true);
+}
+
+app.registerExtension({
+  name: "SamplerLab.CompareToReference",
+  beforeRegisterNodeDef(nodeType, nodeData) {
+    if (nodeData.name !== NODE) return;
+    const before = nodeType.prototype.onExecuted;
+    nodeType.prototype.onExecuted = function (output) {
+      before?.apply(this, arguments);
+      show(this, output);
+    };
+  },
+  // Results that the editor restores, for example when a run is opened from the queue's history.
+  onNodeOutputsUpdated(outputs) {
+    for (const [id, output] of Object.entries(outputs ?? {})) {
+      const node = app.graph?.getNodeById?.(id);
+      if (node?.comfyClass === NODE) show(node, output);
+    }
+  },
+});
