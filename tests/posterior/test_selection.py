@@ -65,5 +65,5 @@ def test_refuses_what_is_not_one_number_per_particle(residual):
 
 
 def test_refuses_a_negative_tolerance():
-    with pytest.raises(ValueError, match="tolerance is -0.1"):
+    with pytest.raises(ValueError, match=r"tolerance is -0\.1"):
         blind_choice(torch.ones(2), tolerance=-0.1)
