@@ -1,0 +1,138 @@
+r"""One step between two noise levels, in numbers that stay finite on every model.
+
+With :math:`x = \alpha x_0 + \sigma\varepsilon` and :math:`s = \sigma/\alpha`, division by :math:`\alpha` turns every
+model into a variance-exploding one, where samplers are published: :math:`x/\alpha`, level :math:`s`, half log-SNR
+:math:`\lambda = -\log s`, step :math:`h = \lambda' - \lambda`. A step there that is linear in ``x`` and in predictions,
+
+.. math:: x'/\alpha' = (s'/s)\, x/\alpha + \sum_k b_k D_k \quad\Longleftrightarrow\quad
+          x' = (\sigma'/\sigma)\, x + \alpha' \sum_k b_k D_k,
+
+is finite in the model's own coordinates even where :math:`\alpha = 0` (a flow model's pure noise): the limit is taken
+by algebra, once, here. All numbers are Python floats, computed before the first model call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+
+from ..parameterization import Parameterization
+
+__all__ = ["Step", "blend", "plan"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """From noise level ``sigma`` to ``sigma_next``, both in the model's units; step ``i`` of the run.
+
+    ``alpha`` is the signal's scale, ``s`` = sigma/alpha the level in VE coordinates (infinite where alpha = 0).
+    """
+
+    i: int
+    sigma: float
+    sigma_next: float
+    alpha: float
+    alpha_next: float
+    s: float
+    s_next: float
+
+    @property
+    def ratio(self) -> float:
+        """sigma'/sigma: the share of ``x`` that a step keeps."""
+        return self.sigma_next / self.sigma
+
+    @property
+    def h(self) -> float:
+        """lambda' − lambda: infinite when the step starts at pure noise or ends at the clean image."""
+        if self.s_next == 0.0 or math.isinf(self.s):
+            return math.inf
+        return -math.inf if math.isinf(self.s_next) else math.log(self.s / self.s_next)
+
+    @property
+    def is_finite(self) -> bool:
+        """False when the step has no length in lambda; it is then a first-order one, which its limit is."""
+        return math.isfinite(self.h)
+
+    def to(self, s_next: float) -> Step:
+        """The same step, but only to the level ``s_next`` (VE), still at the scale ``alpha_next``.
+
+        That is the deterministic part of a stochastic step, which noise then brings up to ``sigma_next``.
+        """
+        return replace(self, s_next=s_next, sigma_next=self.alpha_next * s_next)
+
+    def until(self, sigma: float, parameterization: Parameterization) -> Step:
+        """A step from the same start to the level ``sigma`` in the model's units, such as the middle of this one."""
+        alpha, s = parameterization.alpha(sigma), parameterization.sigma_ve(sigma)
+        return replace(self, sigma_next=sigma, alpha_next=alpha, s_next=s)
+
+    def split(self, eta: float) -> tuple[Step, float]:
+        """The deterministic part of an ancestral step, and the deviation of the noise that follows it.
+
+        The level after it all is s'; s_up² = eta²·s'²·(1 − s'²/s²) of its variance is fresh noise (k-diffusion).
+        eta = 0 gives the step itself and no noise.
+        """
+        if eta == 0.0:
+            return self, 0.0
+        s_up = min(self.s_next, eta * self.s_next * math.sqrt(max(0.0, 1.0 - (self.s_next / self.s) ** 2)))
+        s_down = math.sqrt(max(0.0, self.s_next**2 - s_up**2))
+        return self.to(s_down), self.alpha_next * s_up
+
+
+def plan(sigmas: torch.Tensor, parameterization: Parameterization, may_rise: bool = True) -> list[Step]:
+    """The steps of a run through ``sigmas`` ``[n + 1]``; none for fewer than two levels.
+
+    Repeated levels count once: a step of no length changes nothing, and calls no model. Rising levels (from image to
+    noise, "inversion") are allowed if ``may_rise``, but cannot start at 0.
+
+    Raises:
+        ValueError: levels that are NaN, infinite, negative, too large for a flow model, or that fall and rise.
+    """
+    if sigmas.ndim != 1:
+        raise ValueError(f"sigmas have {sigmas.ndim} dimensions; give one list of levels, as a scheduler does.")
+    if not bool(torch.isfinite(sigmas).all()):
+        raise ValueError("sigmas contain NaN or infinity; connect a scheduler made for this model.")
+    levels = torch.unique_consecutive(sigmas.detach().double()).tolist()
+    if any(sigma < 0 for sigma in levels):
+        raise ValueError(f"sigmas contain {min(levels):g}; a noise level cannot be negative.")
+    if levels and max(levels) > parameterization.sigma_limit:
+        raise ValueError(
+            f"sigmas reach {max(levels):g}, but this is a flow model, whose sigma runs from 1 to 0; "
+            "connect a scheduler made for this model."
+        )
+    rises = [after > before for before, after in pairwise(levels)]
+    if any(rises) and not all(rises):
+        raise ValueError("sigmas go down and up; they must only fall (or, for inversion, only rise).")
+    if any(rises) and not may_rise:
+        raise ValueError("sigmas rise, but a sampler that adds noise needs falling ones; set eta to 0 for inversion.")
+    if any(rises) and levels[0] == 0.0:
+        raise ValueError("rising sigmas start at 0, where an image has no noise to grow; start at a small one (1e-4).")
+    alphas = [parameterization.alpha(sigma) for sigma in levels]
+    sigmas_ve = [parameterization.sigma_ve(sigma) for sigma in levels]
+    return [
+        Step(i, levels[i], levels[i + 1], alphas[i], alphas[i + 1], sigmas_ve[i], sigmas_ve[i + 1])
+        for i in range(len(levels) - 1)
+    ]
+
+
+def blend(*terms: tuple[float, torch.Tensor | None]) -> torch.Tensor:
+    """The sum of weight·tensor over ``terms``, in one new tensor like the first one that counts.
+
+    Terms that name the same tensor are added up first, and a weight of 0 leaves its term out (its tensor may be None).
+    So a CFG++ formula whose unconditional prediction *is* the prediction costs, and gives, what the plain one does.
+    """
+    weights: dict[int, float] = {}
+    tensors: dict[int, torch.Tensor | None] = {}
+    for weight, tensor in terms:
+        key = id(tensor)
+        weights[key] = weights.get(key, 0.0) + weight
+        tensors[key] = tensor
+    kept = [key for key, weight in weights.items() if weight != 0.0]
+    if not kept:
+        return torch.zeros_like(terms[0][1])
+    total = tensors[kept[0]] * weights[kept[0]]
+    for key in kept[1:]:
+        total.add_(tensors[key], alpha=weights[key])
+    return total

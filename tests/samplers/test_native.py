@@ -1,0 +1,116 @@
+"""Beside the host's own functions: form="core" bit for bit, and the same numbers where the host is right."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from problems import CONST, GUIDED, PRIOR, VE, GuidedModel
+from sampler_lab.samplers import entry
+
+BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
+SIGMAS = {"VE": [14.6, 6.0, 2.2, 0.9, 0.3, 0.05, 0.0], "CONST": [1.0, 0.93, 0.8, 0.6, 0.35, 0.1, 0.0]}
+
+
+@pytest.fixture(scope="module")
+def native(comfyui) -> ModuleType:
+    """The host's ``comfy.k_diffusion.sampling``, imported for the CPU; ``sys.path`` is put back."""
+    sys.path.insert(0, str(comfyui))
+    try:
+        import comfy.cli_args
+
+        comfy.cli_args.args.cpu = True
+        import comfy.k_diffusion.sampling
+        import comfy.model_sampling
+
+        return comfy.k_diffusion.sampling
+    finally:
+        sys.path.remove(str(comfyui))
+
+
+def host_model(parameterization, scale=0.6):
+    """The test's model, dressed as what the host hands its samplers."""
+    import comfy.model_sampling
+
+    base = comfy.model_sampling.CONST if parameterization is CONST else comfy.model_sampling.EPS
+    model_sampling = type("ModelSampling", (comfy.model_sampling.ModelSamplingDiscreteFlow, base), {})()
+    if parameterization is VE:
+        model_sampling = type("ModelSampling", (comfy.model_sampling.ModelSamplingDiscrete, base), {})()
+    model = GuidedModel(parameterization, GUIDED, PRIOR, scale)
+    patcher = SimpleNamespace(get_model_object=lambda name: {"model_sampling": model_sampling}[name])
+    model.inner_model = SimpleNamespace(
+        inner_model=SimpleNamespace(model_sampling=model_sampling), model_patcher=patcher
+    )
+    return model
+
+
+def both(native, name, parameterization, *, ours=None, dtype=torch.float32, sigmas=None, **options):
+    """The host's result and ours from the same start; ``ours``: options of our function alone."""
+    sigmas = torch.tensor(SIGMAS[parameterization.name]) if sigmas is None else sigmas
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype) * sigmas[0].to(dtype)
+    model = host_model(parameterization)
+    theirs = getattr(native, f"sample_{name}")(model, x.clone(), sigmas, {}, None, True, **options)
+    found = entry(name).function(model, x, sigmas, {}, None, True, **options, **(ours or {}))
+    return theirs, found
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("sigmas", ["to zero", "not to zero", "skipping"])
+@pytest.mark.parametrize("name", ["gradient_estimation", "gradient_estimation_cfg_pp", "dpmpp_2m", "dpmpp_2m_cfg_pp"])
+def test_core_form_is_the_hosts_bit_for_bit(native, name, sigmas, dtype, parameterization):
+    levels = torch.tensor(SIGMAS[parameterization.name])
+    levels = {"to zero": levels, "not to zero": levels[:-1], "skipping": levels[[0, 1, 2, 4, 6]]}[sigmas]
+    theirs, found = both(native, name, parameterization, ours={"form": "core"}, dtype=dtype, sigmas=levels)
+    assert found.dtype == dtype  # the host lets half precision grow to float32 on the way
+    assert torch.equal(found, theirs.to(dtype))
+    assert torch.isfinite(found).all()
+
+
+@BOTH
+@pytest.mark.parametrize("gamma", [1.0, 1.7])
+def test_core_form_keeps_the_hosts_gamma(native, gamma, parameterization):
+    theirs, found = both(native, "gradient_estimation_cfg_pp", parameterization, ours={"form": "core"}, ge_gamma=gamma)
+    assert torch.equal(found, theirs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "euler",
+        "euler_cfg_pp",
+        "gradient_estimation",
+        "gradient_estimation_cfg_pp",
+        "dpmpp_2m",
+        "dpmpp_2m_cfg_pp",
+        "res_multistep",
+    ],
+)
+def test_on_ve_the_host_is_right(native, name):
+    theirs, found = both(native, name, VE)
+    assert torch.allclose(found, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "agrees"), [("euler_cfg_pp", True), ("gradient_estimation_cfg_pp", False)])
+def test_on_a_flow_only_the_hosts_euler_is_right(native, name, agrees):
+    """The reason for this pack's samplers; should it fail one day, the host has been repaired."""
+    theirs, found = both(native, name, CONST, sigmas=torch.tensor(SIGMAS["CONST"])[1:])
+    assert torch.allclose(found, theirs, rtol=1e-4, atol=1e-4) == agrees
+
+
+@pytest.mark.parametrize("name", ["euler_ancestral_cfg_pp", "dpmpp_2s_ancestral", "res_multistep_ancestral"])
+def test_ancestral_steps_on_ve_are_the_hosts(native, name):
+    """With the same noise and the same split of each step."""
+    noises = torch.randn(6, 2, 4, 8, 8, generator=torch.Generator().manual_seed(9))
+
+    def sampler_of_noise():
+        drawn = iter(noises)
+        return lambda sigma, sigma_next: next(drawn)
+
+    sigmas = torch.tensor(SIGMAS["VE"])
+    x, model = noises[5] * sigmas[0], host_model(VE)
+    theirs = getattr(native, f"sample_{name}")(model, x, sigmas, {}, None, True, noise_sampler=sampler_of_noise())
+    found = entry(name).function(model, x, sigmas, {}, None, True, noise_sampler=sampler_of_noise())
+    assert torch.allclose(found, theirs, rtol=1e-4, atol=1e-4)
