@@ -9,10 +9,16 @@ from pathlib import Path
 __all__ = ["files_with", "find_file", "model_folders", "next_output_file"]
 
 
+#: Measurement files that ship with the pack, so that a template can load one on a fresh machine.
+EXAMPLES = Path(__file__).resolve().parent.parent / "operators" / "examples"
+_EXAMPLE = " [example]"
+
+
 def files_with(extensions: Iterable[str]) -> list[str]:
     """Files in the host's input and output folders (subfolders too) whose names end in one of ``extensions``.
 
     Named as the host names them: ``sub/file.npz`` in the input folder, ``sub/file.npz [output]`` in the output folder.
+    Behind them come the pack's own, ``file.npz [example]``.
     """
     import folder_paths
 
@@ -24,7 +30,7 @@ def files_with(extensions: Iterable[str]) -> list[str]:
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
             found += [Path(place, name) for name in files if name.lower().endswith(endings) and name[0] != "."]
         names += sorted(path.relative_to(folder).as_posix() + label for path in found)
-    return names
+    return names + sorted(path.name + _EXAMPLE for path in EXAMPLES.iterdir() if path.name.lower().endswith(endings))
 
 
 def find_file(name: str) -> Path:
@@ -35,7 +41,11 @@ def find_file(name: str) -> Path:
     """
     import folder_paths
 
-    if name and folder_paths.exists_annotated_filepath(name):
+    if name.endswith(_EXAMPLE):
+        example = EXAMPLES / Path(name.removesuffix(_EXAMPLE)).name
+        if example.is_file():
+            return example
+    elif name and folder_paths.exists_annotated_filepath(name):
         # Hosts before 0.20 do not check by themselves that the path stays inside the folder.
         path = Path(folder_paths.get_annotated_filepath(name)).resolve()
         roots = (
