@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from sampler_lab.metrics import align
-from sampler_lab.metrics.alignment import shift_range
+from sampler_lab.metrics.shifts import shift_range
 from sampler_lab.operators import PhaseRetrieval, rot180, shift_image
 
 OPERATOR = PhaseRetrieval()
