@@ -23,7 +23,7 @@ def psnr(images: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         ValueError: batches that cannot be compared.
 
     >>> psnr(torch.full((1, 3, 4, 4), 0.6), torch.full((1, 3, 4, 4), 0.5))
-    tensor([20.])
+    tensor([20.0000])
     """
     images, reference = check_pair(images, reference)
     return -10 * (images - reference).square().flatten(1).mean(1).log10()
