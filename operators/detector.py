@@ -1,105 +1,26 @@
 r"""From a detector's array to a measurement: axes, zero frequency, dead pixels, units, colours, size of the image.
 
-The steps, in this order: axes to C×H×W; zero frequency to the middle; dead pixels into the mask; intensities to
-amplitudes (or back); units; grey data to the operator that averages channels; the noise, where it is to be estimated.
+The steps, in this order: axes to C×H×W; dead pixels into the mask; zero frequency to the middle; intensities to
+amplitudes; grey data to the operator that averages channels; size; units; noise, where it is to be estimated; the kind
+of values that the operator works with.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from .containers import StoredArray
 from .measurement import Measurement
 from .noise import estimate_sigma
-from .phase_retrieval import KINDS, PhaseRetrieval
+from .phase_retrieval import PhaseRetrieval
+from .read_options import ReadOptions
 
-__all__ = ["ReadOptions", "bring_to_operator", "choose_array", "to_pattern"]
+__all__ = ["bring_to_operator", "to_pattern"]
 
 logger = logging.getLogger(__name__)
-
-USUAL_NAMES = (
-    "y",
-    "measurement",
-    "data",
-    "amplitude",
-    "amplitudes",
-    "intensity",
-    "intensities",
-    "pattern",
-    "magnitude",
-)
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How somebody's array is to be understood.
-
-    array: its name in the file; empty for the only one, or one with a usual name.
-    values: it holds amplitudes or intensities.
-    layout: its axes.
-    zero_frequency: where the pattern's middle is; auto goes by where most of the signal is.
-    beam: (row, column) of the pattern's middle when it is neither; None for the usual place of that axis. The pattern
-        is moved, and rows and columns for which there are no data are masked.
-    scale: factor on the amplitudes; 0 chooses one that gives the object a root-mean-square of 0.5.
-    image_shape: (H, W) of the image; None asks the operator's oversampling.
-    mask_array, mask_meaning: the mask in the same file; an array called ``mask`` is taken by itself.
-    nan_is_dead, negative_is_dead: such values mark dead pixels.
-    frame: which pattern of a stack (the first axis) to take, from 0; None when the array is one pattern.
-    estimate_noise: replace the operator's noise_sigma by :func:`noise.estimate_sigma` of the data.
-    """
-
-    LAYOUTS: ClassVar[tuple[str, ...]] = ("auto", "HxW", "HxWxC", "CxHxW")
-    ZERO_FREQUENCIES: ClassVar[tuple[str, ...]] = ("auto", "centre", "corner")
-    MASK_MEANINGS: ClassVar[tuple[str, ...]] = ("1 is valid", "1 is dead")
-
-    array: str = ""
-    values: str = "amplitude"
-    layout: str = "auto"
-    zero_frequency: str = "auto"
-    beam: tuple[int | None, int | None] = (None, None)
-    scale: float = 1.0
-    image_shape: tuple[int, int] | None = None
-    mask_array: str = ""
-    mask_meaning: str = "1 is valid"
-    nan_is_dead: bool = False
-    negative_is_dead: bool = False
-    frame: int | None = None
-    estimate_noise: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("values", KINDS),
-            ("layout", self.LAYOUTS),
-            ("zero_frequency", self.ZERO_FREQUENCIES),
-            ("mask_meaning", self.MASK_MEANINGS),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}.")
-        if not (np.isfinite(self.scale) and self.scale >= 0):
-            raise ValueError(f"scale is {self.scale}; it must be a positive factor, or 0 for automatic.")
-
-
-def choose_array(arrays: Mapping[str, StoredArray], name: str, file: str, what: str = "array") -> StoredArray:
-    """The array called ``name``; without a name the only numeric one with two or more axes, or a usually named one."""
-    if name:
-        if name not in arrays:
-            raise ValueError(f"{file!r} has no array {name!r}; set {what} to one of {_names(arrays)}.")
-        return arrays[name]
-    candidates = {k: a for k, a in arrays.items() if a.dtype.kind in "biufc" and len(a.shape) >= 2 and k != "mask"}
-    if len(candidates) > 1:
-        usual = [key for wanted in USUAL_NAMES for key in candidates if key.rsplit("/", 1)[-1].lower() == wanted]
-        candidates = {usual[0]: candidates[usual[0]]} if usual else candidates
-    if not candidates:
-        raise ValueError(f"{file!r} holds no numeric array with two or more axes; it has {_names(arrays)}.")
-    if len(candidates) > 1:
-        raise ValueError(f"{file!r} holds several arrays; set {what} to one of {_names(candidates)}.")
-    return next(iter(candidates.values()))
 
 
 def to_pattern(
@@ -281,7 +202,3 @@ def _scale(amplitude: torch.Tensor, scale: float, image_shape: tuple[int, int], 
             f"scale to 0 (automatic) or to about {automatic:.3g}."
         )
     return scale
-
-
-def _names(arrays: Mapping[str, StoredArray]) -> str:
-    return ", ".join(f"{name or 'the array'} {list(value.shape)}" for name, value in arrays.items()) or "nothing"

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from .containers import EXTENSIONS, StoredArray, find_arrays, write_arrays
-from .detector import ReadOptions, bring_to_operator, choose_array, to_pattern
+from .detector import bring_to_operator, to_pattern
 from .measurement import Measurement
 from .operator import Operator
 from .phase_retrieval import PhaseRetrieval
+from .read_options import ReadOptions, choose_array
 
 __all__ = ["EXTENSIONS", "ReadOptions", "load_measurement", "save_measurement"]
 

@@ -5,7 +5,18 @@ import importlib
 
 import pytest
 
-MODULES = ["containers", "detector", "files", "fourier", "noise", "operator", "phase_retrieval", "preview", "symmetry"]
+MODULES = [
+    "containers",
+    "detector",
+    "files",
+    "fourier",
+    "noise",
+    "operator",
+    "phase_retrieval",
+    "preview",
+    "read_options",
+    "symmetry",
+]
 WITH_EXAMPLES = {"files", "fourier", "noise", "phase_retrieval", "symmetry"}
 
 
