@@ -75,6 +75,9 @@ def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
         raise ValueError(f"filename_prefix {prefix!r} leads out of the output folder; use a path inside it.")
     folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
     path = Path(folder) / f"{name}_{counter:05}{extension}"
+    while path.exists():  # hosts before 0.20 count only files named as their own nodes name them
+        counter += 1
+        path = Path(folder) / f"{name}_{counter:05}{extension}"
     return path, path.relative_to(root).as_posix()
 
 

@@ -101,8 +101,10 @@ def page(browser: object, server: Server) -> Iterator[object]:
     page.on("console", lambda said: page.console_errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.console_errors.append(str(error)))
     page.goto(server.url)
+    # Until a workflow is active the editor's own start may still replace what a test loads.
     page.wait_for_function(
-        "() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100"
+        "() => window.app?.extensionManager?.workflow?.activeWorkflow"
+        " && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100"
     )
     yield page
     context.close()
