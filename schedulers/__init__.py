@@ -1,5 +1,19 @@
 """Schedules: pure functions from a number of steps and a range to a tensor of sigmas that falls from noise to image."""
 
+from .angle import uniform_angle
 from .annealing import poly_rho
+from .equal_error import equal_error
+from .half_log_snr import uniform_half_log_snr
+from .linear_quadratic import linear_quadratic
+from .slicing import ksampler_sigmas
+from .trailing import trailing
 
-__all__ = ["poly_rho"]
+__all__ = [
+    "equal_error",
+    "ksampler_sigmas",
+    "linear_quadratic",
+    "poly_rho",
+    "trailing",
+    "uniform_angle",
+    "uniform_half_log_snr",
+]

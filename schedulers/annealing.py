@@ -13,6 +13,8 @@ import math
 
 import torch
 
+from .checks import check_range, check_steps, finish
+
 __all__ = ["poly_rho"]
 
 
@@ -32,18 +34,10 @@ def poly_rho(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, end_a
     Raises:
         ValueError: n < 1, rho <= 0, or not 0 < sigma_min < sigma_max < infinity.
     """
-    if n < 1:
-        raise ValueError(f"steps is {n}; a schedule needs at least 1.")
-    if not (0 < sigma_min < sigma_max and math.isfinite(sigma_max)):
-        raise ValueError(f"sigma_min is {sigma_min:g} and sigma_max {sigma_max:g}; choose 0 < sigma_min < sigma_max.")
+    check_steps(n)
+    check_range(sigma_min, sigma_max)
     if not (rho > 0 and math.isfinite(rho)):
         raise ValueError(f"rho is {rho:g}; it must be greater than 0 (7 is usual).")
     # In double precision: rho = 7 raises the rounding of a float32 ramp to the seventh power.
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    sigmas = torch.linspace(high, low, n, dtype=torch.float64) ** rho
-    if n > 1:
-        sigmas[-1] = sigma_min
-    sigmas[0] = sigma_max
-    if end_at_zero:
-        sigmas = torch.cat([sigmas, sigmas.new_zeros(1)])
-    return sigmas.float()
+    return finish(torch.linspace(high, low, n, dtype=torch.float64) ** rho, sigma_max, sigma_min, end_at_zero)
