@@ -68,12 +68,14 @@ class Client:
         on_progress: Callable[[Progress], None] | None = None,
         timeout: float | None = None,
     ) -> Result:
-        """Wait for a queued graph (one that has ended already is seen within two seconds).
+        """Wait for a queued graph.
 
         on_progress: told about every node and step that the host reports from now on.
         timeout: seconds, or no limit.
         Raises ``RunFailed``, ``RunInterrupted``, or ``LabError`` when the time is up.
         """
+        if (entry := self.history(prompt_id)) is not None:
+            return result_of(prompt_id, entry)
         try:
             socket = self.connect()
         except OSError:
@@ -109,7 +111,8 @@ class Client:
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         """The history's entry of a run that has ended, or ``None``."""
-        return self._get(f"/history/{prompt_id}").get(prompt_id)
+        entry = self._get(f"/history/{prompt_id}").get(prompt_id)
+        return entry if entry and (entry.get("status") or {}).get("status_str") else None
 
     def queue_state(self) -> tuple[list[str], list[str]]:
         """Prompt ids running now, and waiting."""
@@ -175,7 +178,7 @@ class Client:
                 pause = min(time.monotonic() + 2.0, ends or float("inf"))
                 socket = self._follow(socket, prompt_id, types, on_progress, pause)
                 entry = self.history(prompt_id)
-                if entry is not None and entry.get("status", {}).get("status_str"):
+                if entry is not None:
                     return result_of(prompt_id, entry)
                 if ends is not None and time.monotonic() > ends:
                     raise LabError(f"The run {prompt_id} is not finished after {timeout:.0f} seconds.")

@@ -24,19 +24,26 @@ from .workflow import to_api
 __all__ = ["run_demo", "with_picture"]
 
 TEMPLATE = "phase_retrieval.json"
-#: The node whose picture ``--image`` replaces, and the size of picture that the shipped prior knows.
-_PICTURE, _PROMPT, _SIZE = "SamplerLabEmojiPicture", "SamplerLabEmojiPrompt", 64
+#: The node whose picture ``--image`` replaces; the node that names the emoji's class, and the name of no class.
+_PICTURE, _PROMPT, _NO_CLASS = "SamplerLabEmojiPicture", "SamplerLabEmojiPrompt", "none"
 _METRICS_SCHEMA = "sampler-lab/metrics/"
 
 
-def run_demo(console: Console, server: Server, python: Path, output: Path, image: Path | None = None) -> None:
+def run_demo(
+    console: Console,
+    server: Server,
+    python: Path,
+    output: Path,
+    image: Path | None = None,
+    template: Path = places.TEMPLATES / TEMPLATE,
+) -> None:
     """Run the template on ``server``, whose pictures go to ``output``; plot, print the table and where it all is.
 
     Raises ``LabError``: the host refuses or fails the graph, or the run leaves no record.
     """
     client = Client(server.url)
     try:
-        workflow = json.loads((places.TEMPLATES / TEMPLATE).read_text(encoding="utf-8"))
+        workflow = json.loads(template.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LabError(f"The template {error.filename} is not there: the checkout is incomplete.") from error
     prompt = to_api(workflow, client.object_info())
@@ -62,32 +69,25 @@ def run_demo(console: Console, server: Server, python: Path, output: Path, image
 
 
 def with_picture(prompt: Prompt, name: str) -> Prompt:
-    """The graph with the uploaded picture ``name`` in place of the emoji, cut and scaled to the prior's size.
+    """The graph with the uploaded picture ``name`` in place of the emoji; the template scales it to the prior's size.
 
     The emoji's class would be a lie about another picture, so prompts become unconditional.
     Raises ``LabError`` for a graph without an emoji picture to replace.
     """
-    changed = json.loads(json.dumps(prompt))
-    keys = [key for key, node in changed.items() if node["class_type"] == _PICTURE]
-    if not keys:
+    if not any(node["class_type"] == _PICTURE for node in prompt.values()):
         raise LabError(f"The template has no {_PICTURE} node whose picture --image could replace.")
-    for key in keys:
-        loader = f"{key}-file"
-        changed[loader] = {"class_type": "LoadImage", "inputs": {"image": name}}
-        # Under the old id, so that whatever used the emoji now uses this.
-        changed[key] = {
-            "class_type": "ImageScale",
-            "inputs": {
-                "image": [loader, 0],
-                "upscale_method": "area",
-                "width": _SIZE,
-                "height": _SIZE,
-                "crop": "center",
-            },
-        }
-    for node in changed.values():
-        if node["class_type"] == _PROMPT:
-            node["inputs"] = {key: "none" if isinstance(value, str) else value for key, value in node["inputs"].items()}
+    changed = {}
+    for key, node in prompt.items():
+        if node["class_type"] == _PICTURE:
+            node = {"class_type": "LoadImage", "inputs": {"image": name}}
+        elif node["class_type"] == _PROMPT:
+            node = {
+                **node,
+                "inputs": {
+                    key: _NO_CLASS if isinstance(value, str) else value for key, value in node["inputs"].items()
+                },
+            }
+        changed[key] = node
     return changed
 
 
@@ -99,14 +99,11 @@ def _words(progress: Progress) -> str:
 
 def _fetch_previews(client: Client, result: Result, output: Path) -> None:
     """Copy what nodes only showed (previews lie in the host's temporary folder) to the saved pictures."""
-    for key, shown in result.outputs.items():
-        files = [
-            file for file in Result(result.prompt_id, result.prompt, {key: shown}).files() if file["type"] == "temp"
-        ]
-        kind = result.prompt.get(key, {}).get("class_type", "node").removeprefix("SamplerLab")
-        for number, file in enumerate(files, start=1):
-            suffix = Path(file["filename"]).suffix
-            (output / f"{kind}_{key}_{number:02}{suffix}").write_bytes(client.view(file))
+    for kind in sorted({node["class_type"] for node in result.prompt.values()}):
+        previews = [file for file in result.files(kind) if file["type"] == "temp"]
+        for number, file in enumerate(previews, start=1):
+            name = f"{kind.removeprefix('SamplerLab')}_{number:02}{Path(file['filename']).suffix}"
+            (output / name).write_bytes(client.view(file))
 
 
 def _collect_records(output: Path) -> list[Path]:

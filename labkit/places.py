@@ -37,8 +37,8 @@ PACK_REQUIREMENTS = ROOT / "requirements.txt"
 LAB_REQUIREMENTS = ROOT / "labkit" / "requirements-lab.txt"
 CONSTRAINTS = ROOT / "labkit" / "constraints.txt"
 
-#: The pack's folder inside ``custom_nodes/``, as the registry names it.
-PACK_NAME = "sampler-lab"
+#: The pack's folder inside ``custom_nodes/``, as the README has people clone it.
+PACK_NAME = "sampler_lab"
 #: The ComfyUI version that is used unless another one is asked for.
 MAIN_HOST = "0.30.0"
 
