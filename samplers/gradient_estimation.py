@@ -8,6 +8,9 @@ estimates in a row make a better one, :math:`\bar d = d + (\gamma - 1)(d - d_{la
 which in the model's own is :math:`x' = \alpha' D + \sigma' d + (\gamma - 1)(d - d_{last})(\sigma' - \alpha' s)` with
 :math:`d = (x - \alpha u)/\sigma`. The first step has no correction and the last returns D. With CFG++ (arXiv
 2406.08070) u is the unconditional prediction; gamma = 1 is Euler, with CFG++ or without.
+
+Seen as a multistep method, gamma = 1.5 is Adams–Bashforth's second-order step where neighbouring steps are of nearly
+equal length. The published gamma = 2 has Euler's order and in the limit its constant; at few steps it is better.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ __all__ = ["sample_gradient_estimation", "sample_gradient_estimation_cfg_pp"]
 
 @sampler
 def sample_gradient_estimation(run: Run, ge_gamma: float = 2.0, form: str = "auto") -> torch.Tensor:
-    """Gradient estimation. Order 1: what gamma changes is the constant.
+    """Gradient estimation. Order 1 (2 at gamma = 1.5).
 
     ge_gamma: 1 is Euler; 2 is published. form: "auto" is right on every model; "core" repeats ComfyUI's own numbers,
     also where they are wrong (CFG++ on a flow model), for pictures made with it.

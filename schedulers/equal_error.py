@@ -4,10 +4,10 @@ Along the probability-flow ODE :math:`dx/d\sigma = (x - D)/\sigma` the path's se
 
 .. math:: \frac{d^2x}{d\sigma^2} = -\frac{1}{\sigma}\frac{dD}{d\sigma},
 
-in VE coordinates and, as it happens, in a flow model's own as well. An Euler step of length :math:`\Delta\sigma` errs by
-half of it times :math:`\Delta\sigma^2`, so steps of equal error divide :math:`W(\sigma) = \int |x''|^{1/2} d\sigma` evenly
-(the equidistribution principle of adaptive grids). D is what a sampler reports to its callback: one run with enough
-steps is all the measurement it takes.
+in VE coordinates and, as it happens, in a flow model's own as well. An Euler step of length :math:`\Delta\sigma` errs
+by half of it times :math:`\Delta\sigma^2`, so steps of equal error divide
+:math:`W(\sigma) = \int |x''|^{1/2} d\sigma` evenly (the equidistribution principle of adaptive grids). D is what a
+sampler reports to its callback: one run with enough steps is all the measurement it takes.
 """
 
 from __future__ import annotations
