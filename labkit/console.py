@@ -1,23 +1,22 @@
 """What the person at the terminal sees: one line a step, its progress in the same line.
 
-    • Python packages … 131 packages, 74 s
+    • Python packages (torch is large) … installed, 74 s
 
-On a terminal the line is rewritten as the step goes on. Into a file or a CI log, where that would only make a mess,
-the progress comes as a further line every now and then.
+On a terminal the line is rewritten as the step goes on, once a second at least, so that one sees that it lives. Into a
+file or a CI log, where that would only make a mess, the progress comes as a further line every quarter of a minute.
 """
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Iterator
 from typing import TextIO
 
 __all__ = ["Console", "Step"]
 
-_QUIET_SECONDS = 15.0  # between progress lines where a line cannot be rewritten
+_REWRITE_SECONDS, _LINE_SECONDS = 0.1, 15.0
 
 
 class Step:
@@ -26,8 +25,10 @@ class Step:
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
         self._title = title
-        self._started = time.monotonic()
-        self._last = self._started
+        self._text = ""
+        self._started = self._shown = time.monotonic()
+        self._over = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
         self.result: str | None = None
 
     @property
@@ -36,20 +37,34 @@ class Step:
         return time.monotonic() - self._started
 
     def update(self, text: str) -> None:
-        """Show where the step is; cheap to call often."""
-        now = time.monotonic()
-        if self._console.rewrites:
-            if now - self._last >= 0.1:
-                self._last = now
-                self._console.rewrite(f"• {self._title} … {text} ({self.seconds:.0f} s)")
-        elif now - self._last >= _QUIET_SECONDS:
-            self._last = now
-            self._console.line(f"  … {text} ({self.seconds:.0f} s)")
+        """Say where the step is; cheap to call often."""
+        self._text = text
+        self._show()
 
-    def finish(self) -> None:
-        """The step's last words: its result, and how long it took where that is worth a word."""
+    def __enter__(self) -> Step:
+        self._console.rewrite(f"• {self._title} …")
+        self._ticker.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._over.set()
+        self._ticker.join()
         took = f", {self.seconds:.0f} s" if self.seconds >= 1 else ""
-        self._console.line(f"• {self._title} … {self.result or 'done'}{took}")
+        self._console.line(f"• {self._title} … {self.result or 'done' if kind is None else 'not finished'}{took}")
+
+    def _tick(self) -> None:
+        while not self._over.wait(1.0):
+            self._show()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._shown < (_REWRITE_SECONDS if self._console.rewrites else _LINE_SECONDS):
+            return
+        self._shown = now
+        if self._console.rewrites:
+            self._console.rewrite(f"• {self._title} … {self._text} ({self.seconds:.0f} s)")
+        else:
+            self._console.line(f"  {self._title} … {self._text} ({self.seconds:.0f} s)")
 
 
 class Console:
@@ -60,28 +75,22 @@ class Console:
         if hasattr(self.stream, "reconfigure"):
             self.stream.reconfigure(errors="replace")  # a console that has no • shows a ? and does not end the run
         self.rewrites = self.stream.isatty()
+        self._lock = threading.Lock()
 
     def line(self, text: str = "") -> None:
         """One line."""
-        self.stream.write(("\r\x1b[K" if self.rewrites else "") + text + "\n")
-        self.stream.flush()
+        self._write(text + "\n")
 
     def rewrite(self, text: str) -> None:
-        """Replace the line that is being written, on a terminal."""
-        width = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[K" + text[:width])
-        self.stream.flush()
-
-    @contextlib.contextmanager
-    def step(self, title: str) -> Iterator[Step]:
-        """A step: announced, then finished with its result; nothing more is said when it fails (the error will be)."""
-        step = Step(self, title)
+        """Replace the line that is being written; nothing where a line cannot be replaced."""
         if self.rewrites:
-            self.rewrite(f"• {title} …")
-        try:
-            yield step
-        except BaseException:
-            if self.rewrites:
-                self.line(f"• {title} … not finished")
-            raise
-        step.finish()
+            self._write(text[: shutil.get_terminal_size().columns - 1])
+
+    def step(self, title: str) -> Step:
+        """A step of the work: one line, finished with its ``result``, or as not finished when it raises."""
+        return Step(self, title)
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            self.stream.write(("\r\x1b[K" if self.rewrites else "") + text)
+            self.stream.flush()

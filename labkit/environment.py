@@ -72,7 +72,7 @@ def run_pip(python: Path | str, arguments: Sequence[str], temporary: Path, repor
                     collected += line.lstrip().startswith("Collecting")
                     report(f"{collected} found, {re.split('[=<>!~;[]', found[1])[0]}")
                 elif line.startswith("Installing collected packages"):
-                    report(f"installing {line.count(',') + 1}, the large ones take a while")
+                    report(f"unpacking {line.count(',') + 1} of them")
         except BaseException:
             pip.kill()
             raise
