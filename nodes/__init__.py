@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import latent_daps, measurement, prior, quality
+from . import guiders, latent_daps, measurement, prior, quality
 
 __all__ = ["SamplerLabExtension"]
 
-TOPICS = (prior, measurement, latent_daps, quality)
+TOPICS = (prior, measurement, latent_daps, quality, guiders)
 
 
 class SamplerLabExtension(ComfyExtension):

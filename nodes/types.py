@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-__all__ = ["MEASUREMENT", "OPERATOR", "RUN"]
+__all__ = ["GUIDANCE", "MEASUREMENT", "OPERATOR", "RUN"]
 
 #: A forward operator A: ``operators.Operator``.
 OPERATOR = io.Custom("SAMPLERLAB_OPERATOR")
@@ -12,3 +12,5 @@ OPERATOR = io.Custom("SAMPLERLAB_OPERATOR")
 MEASUREMENT = io.Custom("SAMPLERLAB_MEASUREMENT")
 #: The record of a sampling run: ``host.latent_daps.RunHandle``.
 RUN = io.Custom("SAMPLERLAB_RUN")
+#: What a guider notes while it samples: ``guiders.record.GuidanceRecord``.
+GUIDANCE = io.Custom("SAMPLERLAB_GUIDANCE")

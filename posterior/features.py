@@ -86,8 +86,8 @@ class DINOFeatures:
 def find_dino_weights(folders: Iterable[Path] = (), model: str = DINO_MODEL) -> Path | None:
     """The file with the weights of ``model`` (timm's name), or None. Looks on this machine's disk only.
 
-    In each of ``folders``: ``<model>.safetensors``, ``.pth`` or ``.bin``, ``<model>/model.safetensors``, or the authors'
-    own file name. Then in the caches of timm (the Hugging Face hub's) and of torch.hub.
+    In each of ``folders``: ``<model>.safetensors``, ``.pth`` or ``.bin``, ``<model>/model.safetensors``, or the
+    authors' own file name. Then in the caches of timm (the Hugging Face hub's) and of torch.hub.
     """
     names = [f"{model}.safetensors", f"{model}.pth", f"{model}.bin", f"{model}/model.safetensors"]
     authors = _AUTHORS_FILES.get(model)

@@ -1,0 +1,109 @@
+r"""Particle guidance: the items of a batch repel each other, with any sampler and any model.
+
+A batch of four seeds of one prompt often shows one picture four times. Corso et al. (arXiv 2310.13102) add the gradient
+of a potential between the samples to the score. The force is that of ``posterior/repulsion.py``; here it acts through
+the denoiser's output. The ODE's right-hand side d becomes d', so
+
+.. math:: D' = D + \sigma_{ve}\,(d - d'), \qquad d = (x - \alpha D)/\sigma .
+
+On the way to a flow's sigma = 1, where sigma_ve is infinite, and above ``sigma_top`` on any model, sigma_ve is replaced
+by ``sigma_top``: D' stays finite, and early steps, in which nothing is decided yet, are not blown up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled
+from ..host.guiders_features import FeatureSpaceOfRun
+from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel, repulsion
+from .record import GuidanceRecord
+
+__all__ = ["ParticleGuider", "new_particle_record"]
+
+
+def new_particle_record() -> GuidanceRecord:
+    """What this guider notes at each call of the model."""
+    return GuidanceRecord(
+        "Particle guider",
+        {"distance": "mean distance of two items (rms, feature space)", "strength": "strength of the repulsion"},
+    )
+
+
+class ParticleGuider(CFGGuider):
+    """Repulsion between the items of the batch.
+
+    particle_options: strength, mode, schedule and end of the repulsion.
+    particle_space: the feature space.
+    particle_sigma_top: VE noise level at which the strength is full; a run that starts below has it full at its start.
+    particle_record: see :func:`new_particle_record`.
+    """
+
+    particle_options = RepulsionOptions(strength=0.0)
+    particle_space = FeatureSpaceOfRun()
+    particle_sigma_top: float = 10.0
+    particle_record: GuidanceRecord | None = None
+
+    _features: FeatureSpace | None = None
+
+    def inner_sample(
+        self,
+        noise: torch.Tensor,
+        latent_image: Any,
+        device: Any,
+        sampler: Any,
+        sigmas: torch.Tensor,
+        *more: Any,
+        **named: Any,
+    ) -> torch.Tensor:
+        """Load the feature space for as long as sampling lasts."""
+        if self.particle_record is not None:
+            self.particle_record.clear()
+        top = min(self.particle_sigma_top, float(flow_or_ve(self).sigma_ve(sigmas.max().double())))
+        repels = self.particle_options.strength > 0 and len(noise) > 1
+        if repels and top <= self.particle_options.sigma_break:
+            logging.warning(
+                "[Sampler Lab] Particle Guider: sampling starts at sigma %.3g, not above sigma_break %.3g, so nothing "
+                "repels.",
+                *(top, self.particle_options.sigma_break),
+            )
+            repels = False
+        with ExitStack() as stack:
+            if repels:
+                at_once = self.particle_options.micro_batch or len(noise)
+                shape = tuple(noise.shape[1:])
+                self._features = stack.enter_context(self.particle_space.loaded(self.model_patcher, at_once, shape))
+                self._top = top
+            try:
+                return super().inner_sample(noise, latent_image, device, sampler, sigmas, *more, **named)
+            finally:
+                self._features = None
+
+    def predict_noise(
+        self,
+        x: torch.Tensor,
+        timestep: torch.Tensor,
+        model_options: Mapping[str, Any] = NO_OPTIONS,
+        seed: int | None = None,
+    ) -> torch.Tensor:
+        """The denoised latents (the host's name for them is what it is)."""
+        denoised = super().predict_noise(x, timestep, model_options, seed)
+        if self._features is None:
+            return denoised
+        sigma, parameterization = timestep[0], flow_or_ve(self)
+        sigma_ve = min(float(parameterization.sigma_ve(sigma.double())), self._top)
+        strength = self.particle_options.strength_at(sigma_ve, self._top)
+        if strength == 0:
+            return denoised
+        raise_if_cancelled()
+        r, features = repulsion(denoised.float(), self._features, self.particle_options.micro_batch)
+        if self.particle_record is not None:
+            distance = pairwise_distance(features)
+            self.particle_record.add(float(sigma), distance=[distance], strength=[strength])
+        d = (x - parameterization.alpha(sigma) * denoised) / sigma
+        return denoised + sigma_ve * (d - repel(d, r.to(d), sigma_ve, self.particle_options, self._top))

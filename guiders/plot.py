@@ -1,0 +1,87 @@
+"""A guider's record as a picture: one panel per quantity, one line per item of the batch, over sigma."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from .record import GuidanceRecord
+
+__all__ = ["plot_record"]
+
+INK, FAINT, PAPER = (32, 33, 36), (218, 220, 224), (255, 255, 255)
+COLOURS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14), (23, 190, 207))
+LEFT, RIGHT, TOP, BOTTOM = 76, 16, 34, 30  # of a panel, in pixels
+
+
+def plot_record(record: GuidanceRecord, width: int = 768, panel_height: int = 200) -> torch.Tensor:
+    """IMAGE ``[1, H, W, 3]`` in [0, 1]. Quantities that were never measured have no panel.
+
+    Positive values have a logarithmic axis when they span more than a factor of ten. Calls run from left to right.
+    """
+    tracks = {name: record.series(name) for name in record.quantities}
+    shown = [name for name, items in tracks.items() if any(map(math.isfinite, (v for item in items for v in item)))]
+    picture = Image.new("RGB", (width, TOP + panel_height * max(len(shown), 1)), PAPER)
+    draw = ImageDraw.Draw(picture)
+    title = record.title if shown else f"{record.title}: nothing was recorded"
+    draw.text((LEFT, 10), title, fill=INK, font=_font(16))
+    sigmas = [float(row["sigma"]) for row in record.rows]
+    for k, name in enumerate(shown):
+        box = (LEFT, TOP * 2 + k * panel_height, width - RIGHT, TOP + (k + 1) * panel_height - BOTTOM)
+        draw.text((LEFT, box[1] - 20), record.quantities[name], fill=INK, font=_font(13))
+        _panel(draw, box, tracks[name], sigmas)
+    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+
+
+def _panel(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], items: Sequence[Sequence[float]], sigmas: Sequence[float]
+) -> None:
+    values = [value for item in items for value in item if math.isfinite(value)]
+    logarithmic = min(values) > 0 and max(values) > 10 * min(values)
+    scale = math.log10 if logarithmic else float
+    low, high = scale(min(values)), scale(max(values))
+    if high - low < 1e-12 * max(abs(high), 1e-300):
+        low, high = (low - 0.5, high + 0.5) if logarithmic else (low - abs(low) / 2 - 1e-9, high + abs(high) / 2 + 1e-9)
+    left, top, right, bottom = box
+
+    def point(call: int, value: float) -> tuple[float, float]:
+        x = (call + 0.5) / len(sigmas)
+        return left + x * (right - left), bottom - (scale(value) - low) / (high - low) * (bottom - top)
+
+    for share in (0.0, 0.5, 1.0):
+        y, value = bottom - share * (bottom - top), low + share * (high - low)
+        draw.line([(left, y), (right, y)], fill=FAINT)
+        label = f"{10**value if logarithmic else value:.3g}"
+        draw.text((left - 6, y), label, fill=INK, font=_font(11), anchor="rm")
+    for call in sorted({round(k * (len(sigmas) - 1) / 5) for k in range(6)}):
+        x, _ = point(call, values[0])
+        draw.text((x, bottom + 4), f"σ {sigmas[call]:.3g}", fill=INK, font=_font(11), anchor="mt")
+    for k, item in enumerate(items):
+        colour = COLOURS[k % len(COLOURS)]
+        for run in _runs(item):
+            points = [point(call, item[call]) for call in run]
+            if len(points) > 1:
+                draw.line(points, fill=colour, width=2)
+            else:
+                x, y = points[0]
+                draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)
+
+
+def _runs(values: Sequence[float]) -> list[list[int]]:
+    """Stretches of consecutive indices with finite values."""
+    runs: list[list[int]] = []
+    for k, value in enumerate(values):
+        if math.isfinite(value):
+            if runs and runs[-1][-1] == k - 1:
+                runs[-1].append(k)
+            else:
+                runs.append([k])
+    return runs
+
+
+def _font(size: int) -> ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,113 @@
+"""A feature space for one sampling run inside the host: decoder and DINO are loaded for it and released after it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import torch
+
+from ..posterior.features import (
+    DINO_MODEL,
+    FEATURE_SPACES,
+    PREPROCESSINGS,
+    DINOFeatures,
+    LatentFeatures,
+    PixelFeatures,
+    find_dino_weights,
+    load_dino,
+)
+from ..posterior.repulsion import FeatureSpace
+from .decoder import DifferentiableDecoder
+from .folders import model_folders
+
+__all__ = ["FeatureSpaceOfRun"]
+
+#: Bytes that autograd keeps of DINO (small) per image, measured in single precision, rounded up.
+DINO_BYTES_PER_IMAGE = 192 * 2**20
+
+
+class FeatureSpaceOfRun:
+    """Which feature space a run uses, and what it needs for it.
+
+    >>> with space.loaded(model_patcher, particles=4, latent_shape=(4, 64, 64)) as features:  # doctest: +SKIP
+    ...     features(z)  # [4, c, h, w] -> [4, F]
+    """
+
+    def __init__(
+        self, name: str = "latent", vae: Any = None, preprocessing: str = "imagenet", dino_model: str = DINO_MODEL
+    ) -> None:
+        """``name``: one of FEATURE_SPACES; ``vae``: the model's, for "pixel" and "dino".
+
+        Raises:
+            ValueError: an unknown name, or no VAE where one is needed.
+        """
+        if name not in FEATURE_SPACES:
+            raise ValueError(f"feature_space is {name!r}; choose one of {', '.join(FEATURE_SPACES)}.")
+        if preprocessing not in PREPROCESSINGS:
+            raise ValueError(f"preprocessing is {preprocessing!r}; choose one of {', '.join(PREPROCESSINGS)}.")
+        if name != "latent" and vae is None:
+            raise ValueError(f"feature_space is {name}, which needs decoded images; connect the vae, or choose latent.")
+        self.name, self.vae, self.preprocessing, self.dino_model = name, vae, preprocessing, dino_model
+
+    @contextmanager
+    def loaded(self, model_patcher: Any, particles: int, latent_shape: tuple[int, ...]) -> Iterator[FeatureSpace]:
+        """The feature space, ready for ``particles`` latents of ``latent_shape`` = (c, ...) at a time.
+
+        The latent space takes the place of DINO when its weights are not on this machine; the log says so.
+        """
+        weights = None
+        if self.name == "dino":
+            weights = find_dino_weights(model_folders("dino"), self.dino_model)
+            if weights is None:
+                logging.warning(
+                    "[Sampler Lab] the weights of %s are not here, so particles are told apart in the latent space; "
+                    "put %s.safetensors into models/dino to use DINO.",
+                    self.dino_model,
+                    self.dino_model,
+                )
+        if self.name == "latent" or (self.name == "dino" and weights is None):
+            yield LatentFeatures()
+            return
+        if len(latent_shape) != 3:
+            raise ValueError(
+                f"feature_space {self.name} needs latents of single images, but these have shape "
+                f"{list(latent_shape)}; choose latent."
+            )
+        decoder = DifferentiableDecoder(self.vae, model_patcher)
+        try:
+            decoder.load(particles, latent_shape)
+            if weights is None:
+                yield PixelFeatures(decoder)
+            else:
+                with _dino_on(model_patcher.load_device, weights, self.dino_model, particles) as network:
+                    yield DINOFeatures(decoder, network, self.preprocessing)
+        finally:
+            decoder.release()
+
+
+@contextmanager
+def _dino_on(device: torch.device, weights: Path, model: str, particles: int) -> Iterator[torch.nn.Module]:
+    """DINO on ``device``, after the host has made room for it; back in main memory afterwards."""
+    network = _dino(weights, model)
+    size = sum(parameter.nbytes for parameter in network.parameters())
+    comfy.model_management.free_memory(size + particles * DINO_BYTES_PER_IMAGE, device)
+    # Moved under the executor's inference mode, weights could no longer carry a gradient.
+    with torch.inference_mode(False):
+        network.to(device)
+    try:
+        yield network
+    finally:
+        with torch.inference_mode(False):
+            network.to("cpu")
+
+
+@functools.lru_cache(maxsize=1)
+def _dino(weights: Path, model: str) -> torch.nn.Module:
+    logging.info("[Sampler Lab] DINO is read from %s", weights)
+    return load_dino(weights, model)
