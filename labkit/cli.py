@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.rest = [argument for argument in rest if argument != "--"]
     console = Console()
     os.environ.setdefault("MPLCONFIGDIR", str(places.CACHE / "matplotlib"))
+    # torch's threads wait for each other by spinning; beside another busy program that makes a run ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return options.run(console, options)
     except LabError as error:
