@@ -1,13 +1,8 @@
-r"""Particle guidance: the items of a batch repel each other, with any sampler and any model.
+"""Particle guidance: the items of a batch repel each other, with any sampler and any model.
 
 A batch of four seeds of one prompt often shows one picture four times. Corso et al. (arXiv 2310.13102) add the gradient
-of a potential between the samples to the score. The force is that of ``posterior/repulsion.py``; here it acts through
-the denoiser's output. The ODE's right-hand side d becomes d', so
-
-.. math:: D' = D + \sigma_{ve}\,(d - d'), \qquad d = (x - \alpha D)/\sigma .
-
-On the way to a flow's sigma = 1, where sigma_ve is infinite, and above ``sigma_top`` on any model, sigma_ve is replaced
-by ``sigma_top``: D' stays finite, and early steps, in which nothing is decided yet, are not blown up.
+of a potential between the samples to the score. Force and formulas are those of ``posterior/repulsion.py``; here the
+force is computed from every prediction D of the model, and acts on it.
 """
 
 from __future__ import annotations
@@ -21,7 +16,7 @@ import torch
 
 from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled
 from ..host.guiders_features import FeatureSpaceOfRun
-from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel, repulsion
+from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel_denoised, repulsion
 from .record import GuidanceRecord
 
 __all__ = ["ParticleGuider", "new_particle_record"]
@@ -105,5 +100,4 @@ class ParticleGuider(CFGGuider):
         if self.particle_record is not None:
             distance = pairwise_distance(features)
             self.particle_record.add(float(sigma), distance=[distance], strength=[strength])
-        d = (x - parameterization.alpha(sigma) * denoised) / sigma
-        return denoised + sigma_ve * (d - repel(d, r.to(d), sigma_ve, self.particle_options, self._top))
+        return repel_denoised(denoised, x, sigma, parameterization, r, self.particle_options, self._top)

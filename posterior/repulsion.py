@@ -27,7 +27,19 @@ from typing import Any
 
 import torch
 
-__all__ = ["MODES", "SCHEDULES", "RepulsionOptions", "pairwise_distance", "repel", "repulsion", "repulsive_forces"]
+from ..parameterization import Parameterization
+
+__all__ = [
+    "MODES",
+    "SCHEDULES",
+    "FeatureSpace",
+    "RepulsionOptions",
+    "pairwise_distance",
+    "repel",
+    "repel_denoised",
+    "repulsion",
+    "repulsive_forces",
+]
 
 #: A latent ``[N, ...]`` in the model's own scale to features ``[N, F]``, differentiable; rows do not mix.
 FeatureSpace = Callable[[torch.Tensor], torch.Tensor]
@@ -91,6 +103,7 @@ def repulsive_forces(features: torch.Tensor) -> torch.Tensor:
     count = int(finite.sum())
     if count < 2:
         return torch.zeros_like(features)
+    dtype, features = features.dtype, features if features.dtype == torch.float64 else features.float()
     f = torch.where(finite[:, None], features, torch.zeros_like(features))
     # Only differences count; without the common offset less is lost to rounding.
     f = torch.where(finite[:, None], f - f.sum(0) / count, f)
@@ -104,7 +117,7 @@ def repulsive_forces(features: torch.Tensor) -> torch.Tensor:
     w = torch.where(others, torch.exp(-distance.square() / h[:, None]), torch.zeros_like(distance))
     w = w / w.sum(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
     # sum_j w_ij (f_i − f_j) with weights that sum to 1 is f_i minus the weighted mean of the others.
-    return torch.where(moves[:, None], (2 / h)[:, None] * (f - w @ f), torch.zeros_like(f))
+    return torch.where(moves[:, None], (2 / h)[:, None] * (f - w @ f), torch.zeros_like(f)).to(dtype)
 
 
 def repulsion(z: torch.Tensor, feature_space: FeatureSpace, micro_batch: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,6 +175,39 @@ def repel(
     size = _rms(r)
     unit = torch.where(size > 0, r / size, torch.zeros_like(r))
     return d - strength * _rms(d) * unit
+
+
+def repel_denoised(
+    denoised: torch.Tensor,
+    x: torch.Tensor,
+    sigma: torch.Tensor,
+    parameterization: Parameterization,
+    r: torch.Tensor,
+    options: RepulsionOptions,
+    sigma_top: float,
+) -> torch.Tensor:
+    """D' = D + sigma_ve (d − d'): the same repulsion as a change of the denoiser's output, for any sampler or ODE step.
+
+    Above ``sigma_top``, and so at a flow's sigma = 1, where sigma_ve is infinite, ``sigma_top`` takes its place: D'
+    stays finite, and steps in which nothing is decided yet are not blown up.
+
+    Args:
+        denoised: D(x), ``[N, ...]``.
+        x: noisy latents in the model's own coordinates.
+        sigma: their level, 0-dimensional, in the model's own units.
+        parameterization: VE or CONST.
+        r: from :func:`repulsion`.
+        options: strength, mode and schedule.
+        sigma_top: see :meth:`RepulsionOptions.strength_at`.
+
+    Returns:
+        ``denoised`` itself where the strength is 0.
+    """
+    sigma_ve = min(float(parameterization.sigma_ve(sigma.double())), sigma_top)
+    if options.strength_at(sigma_ve, sigma_top) == 0:
+        return denoised
+    d = (x - parameterization.alpha(sigma) * denoised) / sigma
+    return denoised + sigma_ve * (d - repel(d, r.to(d), sigma_ve, options, sigma_top))
 
 
 def pairwise_distance(features: torch.Tensor) -> float | None:

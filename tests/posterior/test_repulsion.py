@@ -6,11 +6,13 @@ import math
 
 import pytest
 import torch
+from sampler_lab.parameterization import CONST, VE
 from sampler_lab.posterior.features import LatentFeatures, PixelFeatures
 from sampler_lab.posterior.repulsion import (
     RepulsionOptions,
     pairwise_distance,
     repel,
+    repel_denoised,
     repulsion,
     repulsive_forces,
 )
@@ -141,6 +143,47 @@ def test_raw_repulsion_adds_the_force_to_the_score():
     d = (x - denoised) / sigma
     moved = repel(d, r, sigma, options, sigma_top=4.0)
     torch.testing.assert_close(x - sigma * moved, denoised + 7.0 * sigma**2 * r)  # D' = D + s·sigma²·r
+
+
+def _ode_step(options, parameterization, sigma, sigma_next):
+    """One Euler step of the ODE with repulsion from the same VE latent; the result in VE coordinates."""
+    sigma, sigma_next = (
+        parameterization.sigma_from_ve(torch.tensor(s, dtype=torch.float64)) for s in (sigma, sigma_next)
+    )
+    x_ve, denoised, r = 3 * _particles(3), _particles(3, seed=1), _particles(3, seed=2)
+    x = parameterization.from_ve(x_ve, sigma)
+    moved = repel_denoised(denoised, x, sigma, parameterization, r, options, sigma_top=5.0)
+    x = parameterization.alpha(sigma_next) * moved + sigma_next * (x - parameterization.alpha(sigma) * moved) / sigma
+    return parameterization.to_ve(x, sigma_next)
+
+
+@pytest.mark.parametrize("mode", ["normalised", "raw"])
+def test_an_ode_step_is_the_same_on_a_flow_model(mode):
+    options = RepulsionOptions(strength=0.1, mode=mode, sigma_break=0.1)
+    torch.testing.assert_close(_ode_step(options, CONST, 2.0, 0.5), _ode_step(options, VE, 2.0, 0.5))
+    plain = RepulsionOptions(strength=0.0)
+    assert not torch.allclose(_ode_step(options, VE, 2.0, 0.5), _ode_step(plain, VE, 2.0, 0.5))
+
+
+def test_a_denoiser_step_moves_x_by_the_change_of_d():
+    options = RepulsionOptions(strength=0.1, sigma_break=0.1)
+    x_ve, denoised, r = 3 * _particles(3), _particles(3, seed=1), _particles(3, seed=2)
+    d = repel((x_ve - denoised) / 2.0, r, 2.0, options, 5.0)
+    torch.testing.assert_close(_ode_step(options, VE, 2.0, 0.5), x_ve + (0.5 - 2.0) * d)
+
+
+def test_a_flows_first_level_stays_finite_and_bounded():
+    options, denoised = RepulsionOptions(strength=0.05), _particles(3, seed=1)
+    one = torch.tensor(1.0, dtype=torch.float64)
+    moved = repel_denoised(denoised, _particles(3), one, CONST, _particles(3, seed=2), options, sigma_top=10.0)
+    torch.testing.assert_close(_rms(moved - denoised), 0.05 * 10.0 * _rms(_particles(3)))
+
+
+def test_half_precision_features_are_computed_in_single():
+    f = _particles(4).to(torch.bfloat16)
+    forces = repulsive_forces(f)
+    assert forces.dtype == torch.bfloat16
+    torch.testing.assert_close(forces, repulsive_forces(f.float()).to(torch.bfloat16))
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
