@@ -29,7 +29,7 @@ class RunHandle:
 
     def start(self) -> RunRecord:
         """A fresh record; it writes its own metrics.json when there is a filename prefix."""
-        path = next_output_file(self.filename_prefix, ".json")[0] if self.filename_prefix else None
+        path = next_output_file(self.filename_prefix, ".json")[0] if self.filename_prefix.strip() else None
         self.record = RunRecord(path=path)
         return self.record
 
@@ -73,7 +73,7 @@ def _sample(
         device=str(x.device),
     )
     try:
-        decoder.load(options.micro_batch or len(x), tuple(x.shape[1:]))
+        decoder.load(min(options.micro_batch or len(x), len(x)), tuple(x.shape[1:]))
         with record.phase("explore"):
             x = sample_latent_daps(
                 model,

@@ -67,7 +67,7 @@ def probability_flow(
     Returns:
         ``[N, ...]``, divided by alpha, so that it is a clean latent for either parameterization.
     """
-    start = float(parameterization.sigma_ve(sigma.double()))
+    start = parameterization.sigma_ve(float(sigma))  # a Python number: Apple's GPUs have no float64
     if start <= options.sigma_min:
         return denoise(x, sigma)
     levels = [sigma] + [parameterization.sigma_from_ve(sigma.new_tensor(s)) for s in options.levels(start)[1:]]

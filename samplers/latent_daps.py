@@ -161,7 +161,7 @@ def sample_latent_daps(
             z0_hat = torch.lerp(denoise(x, sigma), z0_hat, mask)
         z0 = z0_hat
         if options.mcmc.is_active:
-            width = prior_width(float(parameterization.sigma_ve(sigma.double())), options.mcmc.prior_width)
+            width = prior_width(parameterization.sigma_ve(float(sigma)), options.mcmc.prior_width)
             step_size = options.mcmc.step_size_at(i, steps)
             z0 = run_chain(z0_hat, likelihood, width, step_size, options.mcmc, noise, mask, on_iteration)
         if record is not None:
@@ -197,5 +197,5 @@ def mean_distance(z: torch.Tensor) -> float | None:
     """The mean root-mean-square distance between pairs of particles; None for a single one."""
     if len(z) < 2:
         return None
-    flat = z.flatten(1)
+    flat = z.flatten(1).cpu()  # Apple's GPUs have no pdist
     return float(torch.pdist(flat).mean() / flat.shape[1] ** 0.5)
