@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import guiders, latent_daps, measurement, prior, quality
+from ..host.registration import register
+from . import guiders, latent_daps, measurement, prior, quality, samplers, schedulers
 
 __all__ = ["SamplerLabExtension"]
 
-TOPICS = (prior, measurement, latent_daps, quality, guiders)
+TOPICS = (prior, measurement, latent_daps, quality, samplers, schedulers, guiders)
 
 
 class SamplerLabExtension(ComfyExtension):
     """What ComfyUI asks for the pack's nodes."""
+
+    async def on_load(self) -> None:
+        """Once, before the nodes: our samplers and schedulers in the host's dropdowns."""
+        register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node, in the order of the help pages."""

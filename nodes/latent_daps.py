@@ -1,4 +1,4 @@
-"""Nodes of posterior sampling: the LatentDAPS sampler and its annealing schedule."""
+"""Nodes of posterior sampling: the LatentDAPS sampler and its particles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from comfy_api.latest import io
 
 from ..host.latent_daps import RunHandle, latent_daps_sampler
 from ..host.latents import empty_latent
-from ..host.model_sampling import parameterization_of_model_sampling
-from ..parameterization import VE
 from ..posterior.likelihood import PRECISIONS
 from ..samplers.latent_daps import PRESETS
-from ..schedulers import poly_rho
 from .types import MEASUREMENT, RUN
 
 AS_PRESET = "as the preset"
@@ -204,7 +201,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
         ode_sigma_min: float = 0.0,
         micro_batch: int = 0,
         precision: str = "auto",
-        metrics_prefix: str = "",
+        metrics_prefix: str = "sampler_lab/run",
     ) -> io.NodeOutput:
         options = PRESETS[preset]
         mcmc = {"steps": mcmc_steps, "step_size": step_size, "step_size_end": step_size_end, "tau": tau}
@@ -225,63 +222,6 @@ class SamplerLabLatentDAPS(io.ComfyNode):
         )
         run = RunHandle(metrics_prefix)
         return io.NodeOutput(latent_daps_sampler(measurement, vae, options, run), run)
-
-
-class SamplerLabAnnealingScheduler(io.ComfyNode):
-    """SIGMAS: the annealing levels of DAPS."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="SamplerLabAnnealingScheduler",
-            display_name="Annealing Scheduler (poly-rho)",
-            category="sampler lab/schedulers",
-            description="The noise levels that LatentDAPS anneals through, evenly spaced in sigma^(1/rho).",
-            search_aliases=["poly", "karras", "DAPS schedule", "sigmas"],
-            inputs=[
-                io.Int.Input("steps", default=50, min=1, max=10_000, tooltip="Annealing steps; time grows with them."),
-                io.Float.Input(
-                    "sigma_max",
-                    default=10.0,
-                    min=1e-4,
-                    max=10_000.0,
-                    step=0.01,
-                    round=False,
-                    tooltip="First noise level (latents 10, pixels 100).",
-                ),
-                io.Float.Input(
-                    "sigma_min",
-                    default=0.1,
-                    min=1e-5,
-                    max=1_000.0,
-                    step=0.001,
-                    round=False,
-                    tooltip="Last noise level before 0 (published 0.1; 0.05 for the Emoji prior).",
-                ),
-                io.Float.Input(
-                    "rho",
-                    default=7.0,
-                    min=0.1,
-                    max=100.0,
-                    step=0.1,
-                    round=False,
-                    tooltip="1 spaces evenly in sigma; larger spends more steps at small noise. Usual: 7.",
-                ),
-                io.Model.Input(
-                    "model",
-                    optional=True,
-                    tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to "
-                    "the model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
-                ),
-            ],
-            outputs=[io.Sigmas.Output(tooltip="For the sigmas input of SamplerCustomAdvanced.")],
-        )
-
-    @classmethod
-    def execute(cls, steps: int, sigma_max: float, sigma_min: float, rho: float, model=None) -> io.NodeOutput:
-        sigmas = poly_rho(steps, sigma_min, sigma_max, rho)
-        kind = VE if model is None else parameterization_of_model_sampling(model.get_model_object("model_sampling"))
-        return io.NodeOutput(kind.sigma_from_ve(sigmas))
 
 
 class SamplerLabParticles(io.ComfyNode):
@@ -316,4 +256,4 @@ class SamplerLabParticles(io.ComfyNode):
         return io.NodeOutput({"samples": empty_latent(vae, measurement.image_shape, particles)})
 
 
-NODES = [SamplerLabLatentDAPS, SamplerLabParticles, SamplerLabAnnealingScheduler]
+NODES = [SamplerLabLatentDAPS, SamplerLabParticles]

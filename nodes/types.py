@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-__all__ = ["GUIDANCE", "MEASUREMENT", "OPERATOR", "RUN"]
+__all__ = ["GUIDANCE", "MEASUREMENT", "OPERATOR", "RUN", "TRAJECTORY"]
 
 #: A forward operator A: ``operators.Operator``.
 OPERATOR = io.Custom("SAMPLERLAB_OPERATOR")
@@ -14,3 +14,5 @@ MEASUREMENT = io.Custom("SAMPLERLAB_MEASUREMENT")
 RUN = io.Custom("SAMPLERLAB_RUN")
 #: What a guider notes while it samples: ``guiders.record.GuidanceRecord``.
 GUIDANCE = io.Custom("SAMPLERLAB_GUIDANCE")
+#: Predictions along a run, with their sigmas: ``host.trajectory.Trajectory``.
+TRAJECTORY = io.Custom("SAMPLERLAB_TRAJECTORY")
