@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
 from sampler_lab.labkit.workflow import to_api
 from sampler_lab.posterior.record import load_metrics
@@ -72,7 +72,7 @@ def test_a_run_writes_what_it_did(client, server, graph):
 
 def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(client, graph):
     def pictures(seed):
-        # The node metrics_prefix changes nothing but makes the host forget its cache of the run before.
+        # Another metrics_prefix changes nothing but makes the host forget its cache of the run before.
         set_input(graph, "RandomNoise", "noise_seed", seed)
         set_input(graph, "SamplerLabLatentDAPS", "metrics_prefix", f"sampler_lab/seed{seed}_{time.monotonic_ns()}")
         files = client.run(graph, timeout=300).files("SaveImage")
@@ -101,10 +101,10 @@ def test_a_flow_model_without_converted_levels_is_told_what_to_connect(client, g
         client.run(graph, timeout=300)
 
 
-def test_weight_zero_draws_from_the_prior_without_decoding(client, server, graph):
+def test_weight_zero_decodes_for_the_record_only(client, server, graph):
     set_input(graph, "SamplerLabLatentDAPS", "measurement_weight", 0.0)
     client.run(graph, timeout=300)
-    assert record_of(server)["calls"]["decoder_backward"] == 0
+    assert record_of(server)["calls"] == {"denoiser": 4 * 3 * 2, "decoder_forward": 4 * 2, "decoder_backward": 0}
 
 
 def test_no_reference_and_a_cfg_guider(client, graph):
@@ -119,15 +119,35 @@ def test_no_reference_and_a_cfg_guider(client, graph):
     assert len(client.run(prompt, timeout=300).files("SaveImage")) == 4  # two Save Image nodes, two particles
 
 
-def test_an_inpainting_mask_and_micro_batches(client, server, graph):
+@pytest.mark.parametrize("kind", ["edm", "flow"])
+def test_what_an_inpainting_mask_keeps_comes_back_as_given(client, graph, kind):
+    """Nothing is masked for denoising, so the picture must pass through every step unchanged, one row at a time too."""
     prompt = without_reference(graph)
-    particles = only(prompt, "SamplerLabParticles")
-    prompt["mask"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}}
-    prompt["masked"] = {"class_type": "SetLatentNoiseMask", "inputs": {"samples": [particles, 0], "mask": ["mask", 0]}}
-    set_input(prompt, "SamplerCustomAdvanced", "latent_image", ["masked", 0])
+    set_input(prompt, "SamplerLabLoadEmojiPrior", "parameterization", kind)
     set_input(prompt, "SamplerLabLatentDAPS", "micro_batch", 1)
-    client.run(prompt, timeout=300)
-    assert record_of(server)["status"] == "finished"
+    for key in [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]:
+        del prompt[key]
+    vae = prompt[only(prompt, "VAEDecode")]["inputs"]["vae"]
+    prompt |= {
+        "glyph": {"class_type": "SamplerLabEmojiPicture", "inputs": {"name": "donkey"}},
+        "given": {"class_type": "VAEEncode", "inputs": {"pixels": ["glyph", 0], "vae": vae}},
+        "two": {"class_type": "RepeatLatentBatch", "inputs": {"samples": ["given", 0], "amount": 2}},
+        "keep": {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 64, "height": 64}},
+        "masked": {"class_type": "SetLatentNoiseMask", "inputs": {"samples": ["two", 0], "mask": ["keep", 0]}},
+        "decoded": {"class_type": "VAEDecode", "inputs": {"samples": ["two", 0], "vae": vae}},
+    }
+    set_input(prompt, "SamplerCustomAdvanced", "latent_image", ["masked", 0])
+    sampled = next(key for key, node in prompt.items() if node["class_type"] == "VAEDecode" and key != "decoded")
+    for name, source in (("a", "decoded"), ("b", sampled)):
+        prompt[name] = {"class_type": "SaveImage", "inputs": {"images": [source, 0], "filename_prefix": f"kept_{name}"}}
+    files = client.run(prompt, timeout=300).files("SaveImage")
+    given, kept = (
+        [Image.open(BytesIO(client.view(file))) for file in files if file["filename"].startswith(f"kept_{name}")]
+        for name in "ab"
+    )
+    assert len(given) == len(kept) == 2
+    for one, other in zip(given, kept, strict=True):
+        assert max(high for _, high in ImageChops.difference(one, other).getextrema()) <= 1
 
 
 def test_cancel_in_the_middle_of_a_chain(client, server, graph):
