@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["files_with", "find_file", "model_folders", "next_output_file"]
+__all__ = ["check_prefix", "files_with", "find_file", "model_folders", "next_output_file"]
 
 
 #: Measurement files that ship with the pack, so that a template can load one on a fresh machine.
@@ -60,6 +60,17 @@ def find_file(name: str) -> Path:
     )
 
 
+def check_prefix(prefix: str, name: str = "filename_prefix") -> None:
+    """Raise a ``ValueError`` that calls the prefix ``name`` when it is empty or leads out of the output folder."""
+    import folder_paths
+
+    root = Path(folder_paths.get_output_directory()).resolve()
+    if not prefix.strip() or prefix.strip().endswith(("/", "\\")):
+        raise ValueError(f"{name} is empty; give a name such as measurement/first.")
+    if not (root / prefix).resolve().is_relative_to(root):
+        raise ValueError(f"{name} {prefix!r} leads out of the output folder; use a path inside it.")
+
+
 def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
     """A new numbered path in the output folder, ``prefix_00001.extension``, and its name relative to that folder.
 
@@ -68,11 +79,8 @@ def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
     """
     import folder_paths
 
+    check_prefix(prefix)
     root = Path(folder_paths.get_output_directory())
-    if not prefix.strip() or prefix.strip().endswith(("/", "\\")):
-        raise ValueError("filename_prefix is empty; give a name such as measurement/first.")
-    if not (root / prefix).resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"filename_prefix {prefix!r} leads out of the output folder; use a path inside it.")
     folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
     path = Path(folder) / f"{name}_{counter:05}{extension}"
     while path.exists():  # hosts before 0.20 count only files named as their own nodes name them

@@ -13,7 +13,8 @@ from ..operators import Measurement
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
-from .folders import next_output_file
+from .folders import check_prefix, next_output_file
+from .latents import check_latent_size
 from .model_sampling import parameterization_of_host_model
 from .versions import host_versions
 
@@ -21,9 +22,15 @@ __all__ = ["RunHandle", "latent_daps_sampler"]
 
 
 class RunHandle:
-    """What the LatentDAPS node hands on as its run: the record of the latest sampling that used this sampler."""
+    """What the LatentDAPS node hands on as its run: the record of the latest sampling that used this sampler.
+
+    Raises:
+        ValueError: a filename prefix that leads out of the output folder.
+    """
 
     def __init__(self, filename_prefix: str) -> None:
+        if filename_prefix.strip():
+            check_prefix(filename_prefix, "metrics_prefix")
         self.filename_prefix = filename_prefix
         self.record: RunRecord | None = None
 
@@ -56,6 +63,7 @@ def _sample(
 ) -> torch.Tensor:
     """The host's side of :func:`sample_latent_daps`: decoder, parameterization, cancel and the run's record."""
     patcher = model.inner_model.model_patcher
+    check_latent_size(vae, x, measurement.image_shape)
     decoder = DifferentiableDecoder(vae, patcher)
     measurement = measurement.to(x.device)
     record = run.start()

@@ -7,7 +7,7 @@ from typing import Any
 import comfy.model_management
 import torch
 
-__all__ = ["empty_latent"]
+__all__ = ["check_latent_size", "empty_latent"]
 
 
 def empty_latent(vae: Any, image_shape: tuple[int, int], count: int) -> torch.Tensor:
@@ -24,3 +24,14 @@ def empty_latent(vae: Any, image_shape: tuple[int, int], count: int) -> torch.Te
         )
     shape = (count, vae.latent_channels, height // factor, width // factor)
     return torch.zeros(shape, device=comfy.model_management.intermediate_device())
+
+
+def check_latent_size(vae: Any, latent: torch.Tensor, image_shape: tuple[int, int]) -> None:
+    """Raise a ``ValueError`` when ``latent`` ``[..., h, w]`` does not decode to ``image_shape`` = (H, W)."""
+    factor = vae.spacial_compression_decode()
+    height, width = (side * factor for side in latent.shape[-2:])
+    if (height, width) != tuple(image_shape):
+        raise ValueError(
+            f"the latent decodes to {width}×{height}, but the measurement is of an image of "
+            f"{image_shape[1]}×{image_shape[0]}; take the latent from the Particles node."
+        )

@@ -179,7 +179,11 @@ class SamplerLabLatentDAPS(io.ComfyNode):
             ],
             outputs=[
                 io.Sampler.Output(tooltip="For the sampler input of SamplerCustomAdvanced."),
-                RUN.Output(display_name="run", tooltip="The record of the sampling, for Compare To Reference."),
+                RUN.Output(
+                    display_name="run",
+                    tooltip="The record of the latest sampling with this "
+                    "sampler, for Compare To Reference. One LatentDAPS Sampler for each SamplerCustomAdvanced, please.",
+                ),
             ],
         )
 

@@ -95,8 +95,8 @@ def run_chain(
     noise: Callable[[torch.Tensor], torch.Tensor],
     mask: torch.Tensor | None = None,
     on_iteration: Callable[[], None] | None = None,
-) -> torch.Tensor:
-    """Run the chain from ``z0_hat`` and return its last state.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run the chain from ``z0_hat`` and return its last state, and whose chain failed.
 
     Args:
         z0_hat: the prior's estimates ``[N, ...]``, which are also the Gaussian's centres.
@@ -109,7 +109,8 @@ def run_chain(
         on_iteration: called before every step; raising from it ends the run (that is how a cancel arrives).
 
     Returns:
-        ``[N, ...]``. A particle that becomes non-finite is returned to ``z0_hat``; the others do not notice.
+        The latents ``[N, ...]`` and ``[N]`` booleans, true for a particle that became non-finite: it is returned to
+        ``z0_hat``, and the others do not notice.
     """
     z = z0_hat
     velocity = noise(z) if options.kind == "hmc" else None
@@ -124,8 +125,8 @@ def run_chain(
             velocity = options.momentum * velocity + math.sqrt(step_size) * score + drag * noise(z)
             move = math.sqrt(step_size) * velocity
         z = z + (move if mask is None else move * mask)
-    finite = z.flatten(1).isfinite().all(dim=1).reshape(-1, *[1] * (z.ndim - 1))
-    return torch.where(finite, z, z0_hat)
+    failed = ~z.flatten(1).isfinite().all(dim=1)
+    return torch.where(failed.reshape(-1, *[1] * (z.ndim - 1)), z0_hat, z), failed
 
 
 def _likelihood_gradient(likelihood: Likelihood, z: torch.Tensor, options: MCMCOptions) -> torch.Tensor:

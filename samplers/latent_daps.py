@@ -14,6 +14,7 @@ what remains samples the prior.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
@@ -31,6 +32,8 @@ from ..posterior.probability_flow import ODEOptions, probability_flow
 from ..posterior.record import RunRecord
 
 __all__ = ["PRESETS", "LatentDAPSOptions", "sample_latent_daps"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,31 @@ PRESETS: Mapping[str, LatentDAPSOptions] = MappingProxyType(
             ),
         ),
         "langevin": LatentDAPSOptions(
-            mcmc=MCMCOptions(kind="langevin", steps=50, step_size=4e-6, step_size_end=0.01, tau=0.01)
+            mcmc=MCMCOptions(
+                kind="langevin", steps=50, step_size=4e-6, step_size_end=0.01, tau=0.01, gradient_clamp=1.0
+            )
         ),
         "hmc": LatentDAPSOptions(
-            mcmc=MCMCOptions(kind="hmc", steps=65, step_size=2.1e-5, step_size_end=0.12, tau=0.01, momentum=0.41)
+            mcmc=MCMCOptions(
+                kind="hmc",
+                steps=65,
+                step_size=2.1e-5,
+                step_size_end=0.12,
+                tau=0.01,
+                momentum=0.41,
+                gradient_clamp=1.0,
+            )
         ),
         "hmc_stable_diffusion": LatentDAPSOptions(
-            mcmc=MCMCOptions(kind="hmc", steps=95, step_size=1.1e-4, step_size_end=0.027, tau=0.01, momentum=0.47)
+            mcmc=MCMCOptions(
+                kind="hmc",
+                steps=95,
+                step_size=1.1e-4,
+                step_size_end=0.027,
+                tau=0.01,
+                momentum=0.47,
+                gradient_clamp=1.0,
+            )
         ),
         "pixel_langevin": LatentDAPSOptions(
             ode=ODEOptions(steps=5, sigma_min=0.01),
@@ -143,7 +164,7 @@ def sample_latent_daps(
     likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
     mask = extra_args.get("denoise_mask")
     dtype, x = x.dtype, x.float()  # the chain's steps are far below half precision's resolution
-    steps = len(sigmas) - 1
+    steps, warned = len(sigmas) - 1, False
 
     def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         if on_iteration is not None:
@@ -163,7 +184,15 @@ def sample_latent_daps(
         if options.mcmc.is_active:
             width = prior_width(parameterization.sigma_ve(float(sigma)), options.mcmc.prior_width)
             step_size = options.mcmc.step_size_at(i, steps)
-            z0 = run_chain(z0_hat, likelihood, width, step_size, options.mcmc, noise, mask, on_iteration)
+            z0, failed = run_chain(z0_hat, likelihood, width, step_size, options.mcmc, noise, mask, on_iteration)
+            if bool(failed.any()) and not warned:
+                warned = True
+                log.warning(
+                    "Sampler Lab: the chain of particle %s left the finite numbers at sigma %.3g and was set back "
+                    "to its estimate; if the result ignores the measurement, halve the step size.",
+                    ", ".join(str(k) for k in failed.nonzero().flatten().tolist()),
+                    float(sigma),
+                )
         if record is not None:
             residual = likelihood.residual(z0)
             record.count(

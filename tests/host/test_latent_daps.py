@@ -187,6 +187,7 @@ def test_what_validation_can_see_is_refused_before_any_work(client, graph, node_
     ("node_type", "name", "value", "sentence"),
     [
         ("SamplerLabAnnealingScheduler", "sigma_min", 20.0, "0 < sigma_min < sigma_max"),
+        ("SamplerLabLatentDAPS", "metrics_prefix", "../../elsewhere", "metrics_prefix .* leads out of the output"),
         ("ImageScale", "width", 62, "multiples of 4"),
     ],
 )
@@ -199,5 +200,5 @@ def test_what_only_the_node_can_see_is_one_sentence(client, graph, node_type, na
 def test_a_latent_of_the_wrong_size_is_one_sentence(client, graph):
     graph["latent"] = {"class_type": "EmptyLatentImage", "inputs": {"width": 256, "height": 256, "batch_size": 1}}
     set_input(graph, "SamplerCustomAdvanced", "latent_image", ["latent", 0])
-    with pytest.raises(RunFailed, match="measurement is of an image of 64×64"):
+    with pytest.raises(RunFailed, match="take the latent from the Particles node"):
         client.run(graph, timeout=300)

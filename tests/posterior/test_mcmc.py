@@ -29,7 +29,7 @@ def likelihood(gain=1.0, decoder=identity_decoder, micro_batch=0):
 def test_stationary_distribution(options):
     width, gain, n = 0.7, 1.3, 4000
     z0_hat = torch.zeros(n, 1, 2, 2)
-    z = run_chain(z0_hat, likelihood(gain), width, options.step_size, options, ParticleNoise(3))
+    z, _ = run_chain(z0_hat, likelihood(gain), width, options.step_size, options, ParticleNoise(3))
     # log p = −(gain·z − y)²/tau² − z²/(2 width²)
     precision = 2 * gain**2 / options.tau**2 + 1 / width**2
     mean, std = 2 * gain * Y[0] / options.tau**2 / precision, precision**-0.5
@@ -41,9 +41,9 @@ def test_stationary_distribution(options):
 
 def test_the_chain_needs_no_gradient_mode_from_its_caller():
     options = MCMCOptions(steps=2, step_size=0.01, tau=1.0)
-    expected = run_chain(torch.zeros(2, 1, 2, 2), likelihood(), 1.0, 0.01, options, ParticleNoise(0))
+    expected, _ = run_chain(torch.zeros(2, 1, 2, 2), likelihood(), 1.0, 0.01, options, ParticleNoise(0))
     with torch.inference_mode():
-        z = run_chain(torch.zeros(2, 1, 2, 2), likelihood(), 1.0, 0.01, options, ParticleNoise(0))
+        z, _ = run_chain(torch.zeros(2, 1, 2, 2), likelihood(), 1.0, 0.01, options, ParticleNoise(0))
     assert torch.equal(z, expected)
 
 
@@ -74,7 +74,7 @@ def test_a_clamped_gradient_moves_no_faster_than_the_clamp():
     options = MCMCOptions(steps=1, step_size=1e-4, tau=0.01, gradient_clamp=0.25)
     z0_hat = torch.full((1, 1, 2, 2), 50.0)
     quiet = torch.zeros_like
-    z = run_chain(z0_hat, likelihood(), 1.0, 1e-4, options, quiet)
+    z, _ = run_chain(z0_hat, likelihood(), 1.0, 1e-4, options, quiet)
     torch.testing.assert_close(z0_hat - z, torch.full_like(z, 1e-4 * 0.25 / 0.01**2))
 
 
@@ -83,7 +83,7 @@ def test_masked_values_do_not_move(kind):
     mask = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
     options = MCMCOptions(kind=kind, steps=5, step_size=0.01, tau=0.5)
     z0_hat = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    z = run_chain(z0_hat, likelihood(), 1.0, 0.01, options, ParticleNoise(0), mask=mask)
+    z, _ = run_chain(z0_hat, likelihood(), 1.0, 0.01, options, ParticleNoise(0), mask=mask)
     moved = z != z0_hat
     assert torch.equal(moved, mask.bool().expand_as(moved))
 
@@ -91,14 +91,17 @@ def test_masked_values_do_not_move(kind):
 @pytest.mark.parametrize("kind", ["langevin", "hmc"])
 def test_a_particle_that_breaks_stays_alone(kind):
     def decoder(z):
-        return torch.where((z > 100).flatten(1).any(1).reshape(-1, 1, 1, 1), torch.full_like(z, math.nan) * z, z)
+        rows = (z > 100).flatten(1).any(1).reshape(-1, 1, 1, 1)
+        return z * torch.ones_like(z[:, :1, :1, :1]).masked_fill(rows, math.nan)
 
     options = MCMCOptions(kind=kind, steps=5, step_size=0.01, tau=0.5)
     z0_hat = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     broken = z0_hat.clone()
     broken[1] = 1000.0
-    good = run_chain(z0_hat, likelihood(decoder=decoder), 1.0, 0.01, options, ParticleNoise(0))
-    z = run_chain(broken, likelihood(decoder=decoder), 1.0, 0.01, options, ParticleNoise(0))
+    good, none_failed = run_chain(z0_hat, likelihood(decoder=decoder), 1.0, 0.01, options, ParticleNoise(0))
+    z, failed = run_chain(broken, likelihood(decoder=decoder), 1.0, 0.01, options, ParticleNoise(0))
+    assert failed.tolist() == [False, True, False]
+    assert not none_failed.any()
     assert torch.equal(z[[0, 2]], good[[0, 2]])
     assert torch.equal(z[1], broken[1])
 

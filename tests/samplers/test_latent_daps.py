@@ -110,6 +110,14 @@ def test_a_particle_that_breaks_stays_alone():
     assert bool(z[1].isnan().all())
 
 
+def test_a_chain_that_diverges_is_told_once(caplog):
+    wild = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, step_size=1e6, steps=40))
+    z = run(2, options=wild)
+    assert z.isfinite().all()
+    (said,) = [entry for entry in caplog.records if "halve the step size" in entry.getMessage()]
+    assert "particle 0, 1" in said.getMessage()
+
+
 def test_record_and_callback_count_what_was_done(tmp_path):
     record, seen, calls = RunRecord(), [], []
     base = gaussian_denoiser(VE)
