@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from sampler_lab.labkit.archive import (
 from sampler_lab.labkit.errors import LabError
 
 ROOT = Path(__file__).resolve().parents[2]
+KILL = signal.SIGKILL if os.name != "nt" else signal.SIGTERM
 FILES = {
     "pack-1/README": b"not wanted",
     "pack-1/vendor/Host/main.py": b"print('up')\n",
@@ -94,28 +94,32 @@ def test_an_archive_without_the_folder_is_refused(tmp_path):
         unpack(make_zip(tmp_path / "a.whl", FILES), "elsewhere", tmp_path / "host")
 
 
-def test_unpacking_that_was_killed_is_done_again_in_full(tmp_path):
-    files = {f"pack-1/vendor/Host/{i:04}.py": os.urandom(4000) for i in range(2000)}
+@pytest.mark.parametrize("at", [1, 250, 500])
+def test_unpacking_that_was_killed_is_done_again_in_full(tmp_path, at):
+    """Killed while it opens its first, a middle and its last file."""
+    files = {f"pack-1/vendor/Host/{i:04}.py": os.urandom(400) for i in range(500)}
     archive = make_tar(tmp_path / "a.tar.gz", files)
     host = tmp_path / "host"
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"import os, signal, sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import lab; lab.import_pack()\n"
         "from pathlib import Path\nfrom sampler_lab.labkit.archive import unpack\n"
+        "opened = []\n"
+        "def kill(event, arguments):\n"
+        "    if event == 'open' and 'host.unpacking' in str(arguments[0]):\n"
+        "        opened.append(arguments[0])\n"
+        f"        if len(opened) == {at}:\n"
+        f"            os.kill(os.getpid(), {int(KILL)})\n"
+        "sys.addaudithook(kill)\n"
         f"unpack(Path({str(archive)!r}), 'pack-1/vendor/Host', Path({str(host)!r}))"
     )
-    worker = subprocess.Popen([sys.executable, "-c", code])
-    partial = tmp_path / "host.unpacking"
-    while worker.poll() is None and len(list(partial.glob("*.py"))) < 10:
-        time.sleep(0.001)
-    worker.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
-    worker.wait()
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode != 0
     assert not host.exists(), "a half-unpacked host must not bear the final name"
-    assert partial.exists()
+    assert len(list((tmp_path / "host.unpacking").iterdir())) == at - 1
 
     unpack(archive, "pack-1/vendor/Host", host)
     assert tree(host) == {name.rsplit("/", 1)[1]: content for name, content in files.items()}
-    assert not partial.exists()
+    assert not (tmp_path / "host.unpacking").exists()
 
 
 class Index:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,13 +108,18 @@ def test_a_killed_make_is_made_again(tmp_path):
         "from pathlib import Path\nfrom sampler_lab.labkit.environment import Environment\n"
         f"Environment(Path({str(environment.folder)!r})).make()"
     )
-    kill_when(code, lambda: environment.python.exists())
+
+    def attempt() -> bool:
+        shutil.rmtree(environment.folder, ignore_errors=True)
+        return killed_when(code, environment.python.exists)
+
+    assert any(attempt() for _ in range(5)), "on this machine it is always too late for a kill"
     assert not environment.is_made()
     environment.make()
     assert environment.is_made()
 
 
-def test_a_killed_installation_is_finished_by_the_next(environment, offline, tmp_path):
+def test_a_killed_installation_is_finished_by_the_next(made, environment, offline, tmp_path):
     requirements, constraints = offline
     package = site_packages(environment) / "labprobe"
     code = (
@@ -123,7 +129,13 @@ def test_a_killed_installation_is_finished_by_the_next(environment, offline, tmp
         f"Environment(Path({str(environment.folder)!r})).install([Path({str(requirements)!r})], "
         f"Path({str(constraints)!r}), Path({str(tmp_path / 'tmp')!r}), lambda text: None)"
     )
-    kill_when(code, lambda: package.is_dir() and len(os.listdir(package)) > 20)
+
+    def attempt() -> bool:
+        shutil.rmtree(environment.folder)
+        shutil.copytree(made.folder, environment.folder, symlinks=True)
+        return killed_when(code, lambda: package.is_dir() and len(os.listdir(package)) > 20)
+
+    assert any(attempt() for _ in range(5)), "on this machine it is always too late for a kill"
     wait_until_still(package)
     assert not environment.has_packages([requirements], constraints)
     environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
@@ -190,14 +202,15 @@ def test_an_old_python_can_read_lab_py_and_is_told_its_age(capsys, monkeypatch):
     assert "Sampler Lab needs Python 99.1 or newer and this is 3." in capsys.readouterr().err
 
 
-def kill_when(code: str, happens) -> None:
-    """Run ``code``, and kill it without warning as soon as ``happens``."""
+def killed_when(code: str, happens: Callable[[], bool]) -> bool:
+    """Run ``code`` and kill it without warning as soon as ``happens``; False when it was over too soon for that."""
     worker = subprocess.Popen([sys.executable, "-c", code])
     while worker.poll() is None and not happens():
         time.sleep(0.001)
-    assert worker.poll() is None, "it was over before it could be killed"
+    in_time = worker.poll() is None
     worker.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
     worker.wait()
+    return in_time
 
 
 def wait_until_still(folder: Path) -> None:
