@@ -31,8 +31,15 @@ def long_run(seed: int) -> dict:
         "4": {
             "class_type": "KSampler",
             "inputs": {
-                "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
-                "seed": seed, "steps": 10_000, "cfg": 1.0, "sampler_name": "euler", "scheduler": "karras",
+                "model": ["1", 0],
+                "positive": ["2", 0],
+                "negative": ["2", 0],
+                "latent_image": ["3", 0],
+                "seed": seed,
+                "steps": 10_000,
+                "cfg": 1.0,
+                "sampler_name": "euler",
+                "scheduler": "karras",
                 "denoise": 1.0,
             },
         },
