@@ -158,6 +158,16 @@ def particles() -> dict:
     }
 
 
+def samplers(measurement) -> dict:
+    """All three guiders at once under samplers of every kind: multi-step, two calls a step, adaptive, SDE, CFG++."""
+    finite = {}
+    for kind in ("edm", "flow"):
+        for name in ("heun", "dpm_2", "uni_pc", "dpm_adaptive", "dpmpp_3m_sde", "lcm", "gradient_estimation_cfg_pp"):
+            stacked = norm(particle(likelihood(cfg_guider(kind), measurement), strength=0.05), rescale=0.5)
+            finite[f"{name} {kind}"] = bool(torch.isfinite(sample(stacked, noise(2), name, steps=3)).all())
+    return finite
+
+
 def dino() -> dict:
     """Random weights in the models folder; and none, which must say so and use the latent."""
     import timm
@@ -345,6 +355,7 @@ def measure() -> dict:
     return {
         "zero strength": zero_strength(measurement),
         "particles": particles(),
+        "samplers": samplers(measurement),
         "dino": dino(),
         "likelihood": likelihoods(measurement),
         "jacobian": jacobian(),

@@ -61,6 +61,11 @@ def test_a_nan_item_stays_alone(probe):
     assert not any_finite
 
 
+def test_every_kind_of_sampler_works_with_all_guiders_at_once(probe):
+    assert len(probe["samplers"]) == 14
+    assert [case for case, finite in probe["samplers"].items() if not finite] == []
+
+
 def test_dino_is_read_from_the_models_folder_and_its_absence_is_said_once(probe):
     dino = probe["dino"]
     assert dino["without weights is latent"]
