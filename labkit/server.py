@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from .errors import LabError
@@ -55,6 +56,7 @@ def make_base(base: Path) -> Path:
     return base
 
 
+@cache
 def torch_sees_gpu(python: str | Path) -> bool:
     """Whether that Python's torch finds an accelerator (CUDA, ROCm, XPU or Apple's)."""
     code = (
