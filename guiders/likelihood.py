@@ -27,7 +27,7 @@ def new_likelihood_record() -> GuidanceRecord:
     """What this guider notes at each call of the model."""
     return GuidanceRecord(
         "Likelihood guider",
-        {"residual": "residual ‖A(decode(D)) − y‖²", "shift": "shift of D by the measurement (rms)"},
+        {"residual": "residual |A(decode(D)) - y| squared", "shift": "shift of D by the measurement (rms)"},
     )
 
 

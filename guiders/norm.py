@@ -24,10 +24,10 @@ def new_norm_record() -> GuidanceRecord:
     return GuidanceRecord(
         "Norm guider",
         {
-            "gap": "‖cond − uncond‖",
-            "guidance": "‖guided − cond‖ after the limits",
-            "denoised": "‖D‖, the prediction that the sampler gets",
-            "direction": "‖d‖, d = (x − alpha·D)/sigma",
+            "gap": "|cond - uncond|",
+            "guidance": "|guided - cond| after the limits",
+            "denoised": "|D|, the prediction that the sampler gets",
+            "direction": "|d|, d = (x - alpha D) / sigma",
         },
     )
 

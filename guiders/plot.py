@@ -59,7 +59,7 @@ def _panel(
         draw.text((left - 6, y), label, fill=INK, font=_font(11), anchor="rm")
     for call in sorted({round(k * (len(sigmas) - 1) / 5) for k in range(6)}):
         x, _ = point(call, values[0])
-        draw.text((x, bottom + 4), f"σ {sigmas[call]:.3g}", fill=INK, font=_font(11), anchor="mt")
+        draw.text((x, bottom + 4), f"sigma {sigmas[call]:.3g}", fill=INK, font=_font(11), anchor="mt")
     for k, item in enumerate(items):
         colour = COLOURS[k % len(COLOURS)]
         for run in _runs(item):

@@ -18,13 +18,18 @@ class GuidanceRecord:
     The node that makes a guider also hands on its record; sampling fills it. It holds the latest run only.
 
     title: of the plot.
-    quantities: names of what is noted, and what each means.
+    quantities: names of what is noted, and what each means, in ASCII: the plot's font has few other signs.
     rows: of each call the sigma and, per quantity, one value per item of the batch (or one for the whole batch).
     """
 
     title: str
     quantities: Mapping[str, str]
     rows: list[dict[str, object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        wrong = next((text for text in (self.title, *self.quantities.values()) if not text.isascii()), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r} cannot be drawn; write it in ASCII.")
 
     def clear(self) -> None:
         """Forget the run before; a new one begins."""

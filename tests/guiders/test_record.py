@@ -50,6 +50,11 @@ def test_what_has_no_meaning_is_refused():
         _record().add(1.0, speed=[1.0])
 
 
+def test_a_label_that_the_font_cannot_draw_is_refused():
+    with pytest.raises(ValueError, match="cannot be drawn; write it in ASCII"):
+        GuidanceRecord("Test", {"gap": "‖gap‖"})
+
+
 def test_the_picture_has_a_panel_per_measured_quantity():
     def has(picture, colour):
         return bool((picture == torch.tensor(colour) / 255).all(-1).any())
