@@ -97,6 +97,7 @@ def page(browser: object, server: Server) -> Iterator[object]:
     """
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
     page = context.new_page()
+    page.set_default_timeout(120_000)  # a busy machine takes its time; a hang is still found
     page.console_errors = []
     page.on("console", lambda said: page.console_errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.console_errors.append(str(error)))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from editor import READY
 from sampler_lab.labkit.locales import english
 
 pytestmark = pytest.mark.host
@@ -66,15 +67,18 @@ def test_every_node_has_its_help_pages(nodes):
 
 
 @pytest.mark.browser
-def test_the_editor_speaks_korean(page, server):
-    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.Locale', 'ko')")
-    try:
+def test_the_editor_speaks_korean(page):
+    def speak(language):
+        page.evaluate("language => window.app.extensionManager.setting.set('Comfy.Locale', language)", language)
         page.reload()
-        page.wait_for_function("() => window.LiteGraph?.registered_node_types?.SamplerLabLatentDAPS")
+        page.wait_for_function(READY, timeout=120_000)
+
+    speak("ko")
+    try:
         page.wait_for_function(
-            "title => window.LiteGraph.registered_node_types.SamplerLabLatentDAPS.title === title",
+            "title => window.LiteGraph.registered_node_types.SamplerLabLatentDAPS?.title === title",
             arg=strings("ko")["SamplerLabLatentDAPS"]["display_name"],
-            timeout=30_000,
+            timeout=120_000,
         )
     finally:
-        page.evaluate("() => window.app.extensionManager.setting.set('Comfy.Locale', 'en')")
+        speak("en")

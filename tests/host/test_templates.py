@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from editor import not_of_the_editor
 from sampler_lab.labkit.workflow import to_api
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
@@ -22,13 +23,6 @@ def load(name):
 def resolved(prompt):
     """Class and inputs of every node: what decides what a graph computes (titles do not)."""
     return {key: (node["class_type"], node["inputs"]) for key, node in prompt.items()}
-
-
-def not_of_the_editor(errors):
-    """Console errors without those that the editor makes on its own: it looks for a user's files, and it asks a model
-    hub about the models of its default workflow, which its own content policy forbids."""
-    own = ("Failed to load resource", "Content Security Policy")
-    return [error for error in errors if not any(part in error for part in own)]
 
 
 @EVERY
