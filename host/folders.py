@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["check_prefix", "files_with", "find_file", "model_folders", "next_output_file"]
+__all__ = ["check_prefix", "files_with", "find_file", "model_folders", "next_output_file", "output_file"]
 
 
 #: Measurement files that ship with the pack, so that a template can load one on a fresh machine.
@@ -87,6 +87,14 @@ def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
         counter += 1
         path = Path(folder) / f"{name}_{counter:05}{extension}"
     return path, path.relative_to(root).as_posix()
+
+
+def output_file(path: Path) -> dict[str, str]:
+    """A file in the output folder as the host's ``/view`` names it."""
+    import folder_paths
+
+    place = Path(path).resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())
+    return {"filename": place.name, "subfolder": place.parent.as_posix().replace(".", "", 1), "type": "output"}
 
 
 def model_folders(name: str) -> list[Path]:

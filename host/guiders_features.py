@@ -55,6 +55,13 @@ class FeatureSpaceOfRun:
             raise ValueError(f"feature_space is {name}, which needs decoded images; connect the vae, or choose latent.")
         self.name, self.vae, self.preprocessing, self.dino_model = name, vae, preprocessing, dino_model
 
+    def to_dict(self) -> dict[str, str]:
+        """Plain strings, for the run's record."""
+        described = {"feature_space": self.name}
+        if self.name == "dino":
+            described |= {"dino_model": self.dino_model, "preprocessing": self.preprocessing}
+        return described
+
     @contextmanager
     def loaded(self, model_patcher: Any, particles: int, latent_shape: tuple[int, ...]) -> Iterator[FeatureSpace]:
         """The feature space, ready for ``particles`` latents of ``latent_shape`` = (c, ...) at a time.

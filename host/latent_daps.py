@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import comfy.model_management
@@ -14,8 +15,11 @@ from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
 from .folders import check_prefix, next_output_file
+from .guiders_features import FeatureSpaceOfRun
 from .latents import check_latent_size
+from .live_view import LiveView
 from .model_sampling import parameterization_of_host_model
+from .rows import select_rows
 from .versions import host_versions
 
 __all__ = ["RunHandle", "latent_daps_sampler"]
@@ -28,10 +32,12 @@ class RunHandle:
         ValueError: a filename prefix that leads out of the output folder.
     """
 
-    def __init__(self, filename_prefix: str) -> None:
+    def __init__(self, filename_prefix: str, node_id: str | None = None) -> None:
+        """``node_id``: the node that shows the run while it goes on; None for none."""
         if filename_prefix.strip():
             check_prefix(filename_prefix, "metrics_prefix")
         self.filename_prefix = filename_prefix
+        self.node_id = node_id
         self.record: RunRecord | None = None
 
     def start(self) -> RunRecord:
@@ -42,10 +48,18 @@ class RunHandle:
 
 
 def latent_daps_sampler(
-    measurement: Measurement, vae: Any, options: LatentDAPSOptions, run: RunHandle
+    measurement: Measurement,
+    vae: Any,
+    options: LatentDAPSOptions,
+    run: RunHandle,
+    feature_space: FeatureSpaceOfRun | None = None,
 ) -> comfy.samplers.KSAMPLER:
-    """The SAMPLER of these settings; ``run`` is given the record of whatever it samples."""
-    return comfy.samplers.KSAMPLER(_sample, {"measurement": measurement, "vae": vae, "options": options, "run": run})
+    """The SAMPLER of these settings; ``run`` is given the record of whatever it samples.
+
+    feature_space: where repulsion tells particles apart; the latent space if None.
+    """
+    settings = {"measurement": measurement, "vae": vae, "options": options, "run": run}
+    return comfy.samplers.KSAMPLER(_sample, {**settings, "feature_space": feature_space or FeatureSpaceOfRun()})
 
 
 def _sample(
@@ -60,15 +74,17 @@ def _sample(
     vae: Any,
     options: LatentDAPSOptions,
     run: RunHandle,
+    feature_space: FeatureSpaceOfRun,
 ) -> torch.Tensor:
-    """The host's side of :func:`sample_latent_daps`: decoder, parameterization, cancel and the run's record."""
+    """The host's side of :func:`sample_latent_daps`: decoder, feature space, parameterization, cancel, the record."""
     patcher = model.inner_model.model_patcher
     check_latent_size(vae, x, measurement.image_shape)
     decoder = DifferentiableDecoder(vae, patcher)
     measurement = measurement.to(x.device)
+    repels = options.repulsion is not None and options.repulsion.strength > 0 and len(x) > 1
     record = run.start()
     record.begin(
-        options=options.to_dict(),
+        options=_described(options, feature_space),
         seed=(extra_args or {}).get("seed"),
         sigmas=sigmas.tolist(),
         particles=len(x),
@@ -80,9 +96,16 @@ def _sample(
         versions=host_versions(),
         device=str(x.device),
     )
+    view = LiveView(run.node_id, record)
     try:
-        decoder.load(min(options.micro_batch or len(x), len(x)), tuple(x.shape[1:]))
-        with record.phase("explore"):
+        with ExitStack() as stack:
+            stack.callback(decoder.release)
+            features = None
+            if repels:
+                # Loaded first: what the chain's decoder then asks for is the largest share, and made room for last.
+                micro_batch = min(options.repulsion.micro_batch or len(x), len(x))
+                features = stack.enter_context(feature_space.loaded(patcher, micro_batch, tuple(x.shape[1:])))
+            decoder.load(min(options.micro_batch or len(x), len(x)), tuple(x.shape[1:]))
             x = sample_latent_daps(
                 model,
                 x,
@@ -94,8 +117,11 @@ def _sample(
                 decoder=decoder,
                 options=options,
                 parameterization=parameterization_of_host_model(model),
+                feature_space=features,
                 record=record,
                 on_iteration=comfy.model_management.throw_exception_if_processing_interrupted,
+                on_images=view.show,
+                select_rows=select_rows,
             )
     except comfy.model_management.InterruptProcessingException:
         record.finish("cancelled")
@@ -103,7 +129,16 @@ def _sample(
     except BaseException:
         record.finish("failed")
         raise
+    else:
+        record.finish("finished")
     finally:
-        decoder.release()
-    record.finish("finished")
+        view.close()
     return x
+
+
+def _described(options: LatentDAPSOptions, feature_space: FeatureSpaceOfRun) -> dict[str, Any]:
+    """The options for the record, with the feature space among those of repulsion."""
+    described = options.to_dict()
+    if described["repulsion"] is not None:
+        described["repulsion"] |= feature_space.to_dict()
+    return described

@@ -34,7 +34,7 @@ def draw_residuals(metrics: dict[str, Any], picture: Path) -> None:
             steps, values = tracks.setdefault(int(name), ([], []))
             steps.append(x)
             values.append(math.nan if residual is None else residual)
-    blind = next((quality.get("blind") for quality in metrics.get("quality", [])), None)
+    blind = next((table["particles"][table["blind"]]["particle"] for table in metrics.get("quality", [])), None)
     for name, (steps, values) in sorted(tracks.items()):
         chosen = name == blind
         label = f"particle {name}" + (" (blind choice)" if chosen else "")

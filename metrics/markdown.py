@@ -25,7 +25,7 @@ def markdown_of(table: QualityTable) -> str:
         f"Noise floor: residual {table.noise_floor:.4g}; the truth's own residual: {table.truth_residual:.4g}.",
     ]
     if table.oracle != table.oracle_raw:
-        lines.append(f"Without alignment the oracle would choose particle {table.oracle_raw}.")
+        lines.append(f"Without alignment the oracle would choose particle {table.rows[table.oracle_raw].particle}.")
     coloured = [row for row in table.rows if row.aligned_per_channel.psnr > row.aligned.psnr + 0.01]
     if coloured:
         gains = ", ".join(
@@ -50,8 +50,8 @@ def _rows(table: QualityTable) -> list[str]:
     header += ["LPIPS raw", "LPIPS aligned"] if with_lpips else []
     header += ["residual / floor", "aligned by", "chosen"]
     lines = [_line(header), _line(["---"] * len(header))]
-    for row in table.rows:
-        chosen = [word for word, k in (("blind", table.blind), ("oracle", table.oracle)) if k == row.particle]
+    for place, row in enumerate(table.rows):
+        chosen = [word for word, k in (("blind", table.blind), ("oracle", table.oracle)) if k == place]
         cells = [str(row.particle), _dB(row.raw.psnr), _dB(row.aligned.psnr)]
         cells += [_number(row.raw.ssim), _number(row.aligned.ssim)]
         cells += [_number(row.raw.lpips), _number(row.aligned.lpips)] if with_lpips else []

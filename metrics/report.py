@@ -14,7 +14,7 @@ the truth; far above: not a solution; far below: noise was fitted).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -53,7 +53,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class ParticleQuality:
-    """One row. ``residual_ratio`` is the residual over the noise floor; None when there is no noise."""
+    """One row.
+
+    particle: its name in the run. residual_ratio: the residual over the noise floor; None when there is no noise.
+    """
 
     particle: int
     finite: bool
@@ -72,8 +75,8 @@ class ParticleQuality:
 class QualityTable:
     """The rows, who is chosen, and the marks to compare with.
 
-    oracle, oracle_raw: particle with the best aligned and with the best raw PSNR. blind: particle chosen without the
-    truth. truth_residual: of the reference itself. notes: sentences about what could not be computed.
+    oracle, oracle_raw: row with the best aligned and with the best raw PSNR. blind: row chosen without the truth.
+    truth_residual: of the reference itself. notes: sentences about what could not be computed.
     aligned_images: ``[N, 3, H, W]`` in [0, 1], not part of the table's dictionary.
     """
 
@@ -104,6 +107,7 @@ def quality_table(
     measurement: Measured,
     lpips: Distance | None = None,
     choose: Callable[[torch.Tensor], int] | None = None,
+    names: Sequence[int] | None = None,
 ) -> QualityTable:
     """Compare particles with the truth.
 
@@ -114,6 +118,7 @@ def quality_table(
         measurement: what was measured of it.
         lpips: from :func:`load_lpips`.
         choose: residuals ``[N]`` to the particle chosen blind; the smallest finite residual if None.
+        names: what the particles were called in the run, where some were pruned; 0, 1, 2 ... if None.
 
     Raises:
         ValueError: sizes that do not fit, more than one reference, or a reference with NaN.
@@ -137,7 +142,7 @@ def quality_table(
         above_flat = best.psnr > flat + SUCCESS_ABOVE_FLAT_DB
         rows.append(
             ParticleQuality(
-                particle=k,
+                particle=k if names is None else names[k],
                 finite=bool(finite[k]),
                 raw=raw,
                 aligned=best,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..host.registration import register
-from . import guiders, latent_daps, measurement, prior, quality, samplers, schedulers
+from . import guiders, latent_daps, measurement, prior, quality, samplers, schedulers, search
 
 __all__ = ["SamplerLabExtension"]
 
-TOPICS = (prior, measurement, latent_daps, quality, samplers, schedulers, guiders)
+TOPICS = (prior, measurement, latent_daps, search, quality, samplers, schedulers, guiders)
 
 
 class SamplerLabExtension(ComfyExtension):

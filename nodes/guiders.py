@@ -224,8 +224,8 @@ class SamplerLabParticleGuider(io.ComfyNode):
                     default="imagenet",
                     optional=True,
                     advanced=True,
-                    tooltip="What DINO sees. imagenet: as it was trained. rsd: the decoder's output as it is, to "
-                    "repeat published runs.",
+                    tooltip="What DINO sees. imagenet: as it was trained. rsd_compat: the decoder's output as it is, "
+                    "to repeat published runs.",
                 ),
                 io.Int.Input(
                     "micro_batch",

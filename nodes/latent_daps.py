@@ -10,7 +10,7 @@ from ..host.latent_daps import RunHandle, latent_daps_sampler
 from ..host.latents import empty_latent
 from ..posterior.likelihood import PRECISIONS
 from ..samplers.latent_daps import PRESETS
-from .types import MEASUREMENT, RUN
+from .types import HARD_CONSISTENCY, MEASUREMENT, PRUNING, REPULSION, RUN
 
 AS_PRESET = "as the preset"
 
@@ -52,6 +52,24 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     step=0.01,
                     tooltip="Weight of the measurement against the prior. 1: as derived. 0: the measurement is "
                     "ignored and the model is sampled as it is.",
+                ),
+                REPULSION.Input(
+                    "repulsion",
+                    optional=True,
+                    tooltip="From the Repulsion node: particles keep away from each other while the picture is laid "
+                    "out. Left open: independent attempts.",
+                ),
+                PRUNING.Input(
+                    "pruning",
+                    optional=True,
+                    tooltip="From the Pruning node: late in the run only the promising particles go on. The output "
+                    "then has fewer items. Left open: all go on.",
+                ),
+                HARD_CONSISTENCY.Input(
+                    "hard_consistency",
+                    optional=True,
+                    tooltip="From the Hard Consistency node: late in the run each particle is moved until it explains "
+                    "the measurement. Left open: the chain alone does that.",
                 ),
                 io.Int.Input(
                     "mcmc_steps",
@@ -177,6 +195,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     "residuals per step). Empty: nothing is written.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
             outputs=[
                 io.Sampler.Output(tooltip="For the sampler input of SamplerCustomAdvanced."),
                 RUN.Output(
@@ -194,6 +213,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
         vae,
         preset: str,
         measurement_weight: float,
+        repulsion=None,
+        pruning=None,
+        hard_consistency=None,
         mcmc_steps: int = 0,
         step_size: float = 0.0,
         step_size_end: float = 0.0,
@@ -223,9 +245,13 @@ class SamplerLabLatentDAPS(io.ComfyNode):
             ode=replace(options.ode, **ode),
             micro_batch=micro_batch,
             precision=precision,
+            repulsion=None if repulsion is None else repulsion.options,
+            pruning=pruning,
+            hard_consistency=hard_consistency,
         )
-        run = RunHandle(metrics_prefix)
-        return io.NodeOutput(latent_daps_sampler(measurement, vae, options, run), run)
+        features = None if repulsion is None else repulsion.feature_space(vae)
+        run = RunHandle(metrics_prefix, cls.hidden.unique_id)
+        return io.NodeOutput(latent_daps_sampler(measurement, vae, options, run, features), run)
 
 
 class SamplerLabParticles(io.ComfyNode):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..host.folders import model_folders, next_output_file
+from ..host.folders import model_folders, next_output_file, output_file
 from ..host.versions import host_versions
 from ..metrics import load_lpips, quality_table
 from ..posterior.record import RunRecord
@@ -75,14 +75,16 @@ class SamplerLabCompareToReference(io.ComfyNode):
         filename_prefix: str = "sampler_lab/quality",
     ) -> io.NodeOutput:
         truth = _model_range(reference, "reference").to(particles.device)
+        record = None if run is None else run.record
+        names = None if record is None else record.survivors
         table = quality_table(
             _model_range(particles, "particles"),
             truth,
             measurement.to(particles.device),
             lpips=load_lpips(model_folders("lpips")),
             choose=blind_choice,
+            names=names if names is not None and len(names) == len(particles) else None,
         )
-        record = None if run is None else run.record
         if record is not None:
             record.quality(table.to_dict(), image="reference")
         if record is None or record.path is None:
@@ -92,7 +94,10 @@ class SamplerLabCompareToReference(io.ComfyNode):
         written = "" if record.path is None else f"\n\nWritten to {record.path.name}."
         aligned = table.aligned_images.movedim(1, -1).nan_to_num(0.0)
         chosen = particles[table.blind : table.blind + 1]
-        return io.NodeOutput(aligned, chosen, report, ui=ui.PreviewText(report + written))
+        shown = ui.PreviewText(report + written).as_dict()
+        if record.path is not None:
+            shown["metrics"] = [output_file(record.path)]  # for programs that queued the prompt from elsewhere
+        return io.NodeOutput(aligned, chosen, report, ui=shown)
 
 
 def _model_range(image: torch.Tensor, name: str) -> torch.Tensor:

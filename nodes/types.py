@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-__all__ = ["GUIDANCE", "MEASUREMENT", "OPERATOR", "RUN", "TRAJECTORY"]
+__all__ = [
+    "GUIDANCE",
+    "HARD_CONSISTENCY",
+    "MEASUREMENT",
+    "OPERATOR",
+    "PRUNING",
+    "REPULSION",
+    "RUN",
+    "TRAJECTORY",
+]
 
 #: A forward operator A: ``operators.Operator``.
 OPERATOR = io.Custom("SAMPLERLAB_OPERATOR")
@@ -16,3 +25,9 @@ RUN = io.Custom("SAMPLERLAB_RUN")
 GUIDANCE = io.Custom("SAMPLERLAB_GUIDANCE")
 #: Predictions along a run, with their sigmas: ``host.trajectory.Trajectory``.
 TRAJECTORY = io.Custom("SAMPLERLAB_TRAJECTORY")
+#: How particles repel each other: ``nodes.search.Repulsion``.
+REPULSION = io.Custom("SAMPLERLAB_REPULSION")
+#: When and how particles are pruned: ``posterior.pruning.PruningOptions``.
+PRUNING = io.Custom("SAMPLERLAB_PRUNING")
+#: How particles are held to the measurement: ``posterior.hard_consistency.HardConsistencyOptions``.
+HARD_CONSISTENCY = io.Custom("SAMPLERLAB_HARD_CONSISTENCY")

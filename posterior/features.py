@@ -17,6 +17,7 @@ from .likelihood import Decoder
 
 __all__ = [
     "DINO_MODEL",
+    "DINO_MODELS",
     "FEATURE_SPACES",
     "PREPROCESSINGS",
     "DINOFeatures",
@@ -27,9 +28,10 @@ __all__ = [
 ]
 
 FEATURE_SPACES = ("latent", "pixel", "dino")
-#: "imagenet": as DINO was trained. "rsd": the decoder's output as it is, as the published repulsion code passes it.
-PREPROCESSINGS = ("imagenet", "rsd")
-DINO_MODEL = "vit_small_patch16_224.dino"
+#: "imagenet": as DINO was trained. "rsd_compat": the decoder's output as it is, as the published repulsion code has it.
+PREPROCESSINGS = ("imagenet", "rsd_compat")
+DINO_MODELS = ("vit_small_patch16_224.dino", "vit_base_patch16_224.dino")
+DINO_MODEL = DINO_MODELS[0]
 SIDE, PATCH = 224, 16
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as every DINO was trained
 

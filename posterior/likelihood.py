@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..operators import Measurement
+from .record import RunRecord
 
 __all__ = ["PRECISIONS", "Decoder", "DecoderCalls", "Likelihood", "decoder_autocast"]
 
@@ -61,12 +62,22 @@ class Likelihood:
     precision: str = "auto"
     calls: DecoderCalls = field(default_factory=DecoderCalls)
 
+    def report(self, record: RunRecord) -> None:
+        """Hand the calls since the last report to ``record``, for the phase that is open there."""
+        record.count(decoder_forward=self.calls.forward, decoder_backward=self.calls.backward)
+        self.calls.forward = self.calls.backward = 0
+
     def residual(self, z: torch.Tensor) -> torch.Tensor:
         """‖A(dec(z)) − y‖² per particle, ``[N]``, without a gradient."""
+        return self.look(z)[0]
+
+    def look(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The residual per particle, ``[N]``, and the decoded images ``[N, C, H, W]``, without a gradient."""
         with torch.no_grad():
-            parts = [self.measurement.residual(self._decode(chunk)) for chunk in self._chunks(z)]
+            images = [self._decode(chunk) for chunk in self._chunks(z)]
+            residuals = [self.measurement.residual(image) for image in images]
         self.calls.forward += len(z)
-        return torch.cat(parts)
+        return torch.cat(residuals), torch.cat(images)
 
     def residual_and_gradient(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The residual ``[N]`` and its gradient, shaped and typed like ``z``.

@@ -47,13 +47,19 @@ class ParticleNoise:
     def keep(self, particles: Iterable[int]) -> None:
         """Forget the streams of all but these particles (row numbers now, in the order they will have).
 
-        Call it when rows of the batch are pruned or reordered, so that each survivor keeps its own stream.
+        Call it when rows of the batch are pruned or reordered, so that each survivor keeps its own stream. A row that
+        is named again is a copy, which gets a new stream: two rows cannot share one.
         """
         particles = list(particles)
-        if len(set(particles)) != len(particles):
-            raise ValueError(f"particles to keep are {particles}; name each row once: two rows cannot share a stream.")
         self._provide(max(particles, default=-1) + 1)
-        self._generators = [self._generators[k] for k in particles]
+        kept: list[torch.Generator] = []
+        for place, particle in enumerate(particles):
+            if particle in particles[:place]:
+                kept.append(self._generator(self._created))
+                self._created += 1
+            else:
+                kept.append(self._generators[particle])
+        self._generators = kept
 
     def _provide(self, count: int) -> None:
         while len(self._generators) < count:

@@ -54,6 +54,7 @@ def probability_flow(
     sigma: torch.Tensor,
     parameterization: Parameterization,
     options: ODEOptions,
+    correct: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Follow the ODE by Euler steps from ``x`` at ``sigma`` and return the clean estimate :math:`\\hat x_0`.
 
@@ -63,6 +64,7 @@ def probability_flow(
         sigma: their level, 0-dimensional, in the model's own units.
         parameterization: VE or CONST.
         options: number of steps and end of the ODE.
+        correct: ``D'(D, x, sigma)``, a change of the denoiser's output that adds a term to the score (repulsion).
 
     Returns:
         ``[N, ...]``, divided by alpha, so that it is a clean latent for either parameterization.
@@ -73,6 +75,8 @@ def probability_flow(
     levels = [sigma] + [parameterization.sigma_from_ve(sigma.new_tensor(s)) for s in options.levels(start)[1:]]
     for sigma, sigma_next in pairwise(levels):
         x0 = denoise(x, sigma)
+        if correct is not None:
+            x0 = correct(x0, x, sigma)
         # x' = alpha'·D + sigma'·eps with eps = (x − alpha·D)/sigma: Euler in VE coordinates for every
         # parameterization, and finite at a flow's sigma = 1, where alpha = 0 and eps = x.
         eps = (x - parameterization.alpha(sigma) * x0) / sigma

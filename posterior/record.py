@@ -129,17 +129,49 @@ class RunRecord:
         """Time, memory and calls inside this context belong to the phase ``name``; entering it again adds to it."""
         if self._open is not None:
             raise RuntimeError(f"phase {name!r} begins inside phase {self._open[0].name!r}; phases do not nest.")
+        try:
+            self.enter(name)
+            yield
+        finally:
+            self.leave()
+
+    def enter(self, name: str) -> None:
+        """From now on time, memory and calls belong to the phase ``name``, until the next one or :meth:`leave`."""
+        if self._open is not None and self._open[0].name == name:
+            return
+        self.leave()
         phase = next((phase for phase in self._phases if phase.name == name), None)
         if phase is None:
             phase = _Phase(name)
             self._phases.append(phase)
-        try:
-            with PeakMemory(self._facts["device"] or "cpu") as memory:
-                self._open = (phase, memory, time.monotonic())
-                yield
-        finally:
-            self._close_phase()
-            self._flush(now=True)
+        memory = PeakMemory(self._facts["device"] or "cpu")
+        memory.__enter__()
+        self._open = (phase, memory, time.monotonic())
+
+    @property
+    def current_phase(self) -> str | None:
+        """The open phase."""
+        return None if self._open is None else self._open[0].name
+
+    @property
+    def survivors(self) -> list[int] | None:
+        """Names of the particles that the last step left, in the order of the batch; None when none were noted."""
+        if not self._steps:
+            return None
+        last = self._steps[-1]
+        return last.get("pruning", {}).get("kept") or last.get("particles")
+
+    def leave(self) -> None:
+        """The open phase, if there is one, is over."""
+        if self._open is None:
+            return
+        phase, memory, _ = self._open
+        memory.__exit__()
+        now = self._up_to_now(phase)
+        phase.wall_seconds, phase.peak_memory_bytes = now.wall_seconds, now.peak_memory_bytes
+        phase.memory_kind = now.memory_kind
+        self._open = None
+        self._flush(now=True)
 
     def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0) -> None:
         """Add passes through the networks, counted per particle."""
@@ -148,13 +180,15 @@ class RunRecord:
             self._open[0].calls.add(denoiser, decoder_forward, decoder_backward)
         self._flush()
 
-    def step(self, i: int, sigma: float | None, **values: Any) -> None:
+    def step(self, i: int, sigma: float | None, phase: str | None = None, **values: Any) -> None:
         """Note step ``i`` at level ``sigma``; calling it again for the same step of the same phase adds to its row.
 
-        ``values`` are what the sampler knows then, numbers or one number per particle: ``residual``,
-        ``pairwise_distance``, ``particles`` (which ones are left), ``repulsion`` (on or off), ``repulsion_norm`` ...
+        ``phase``: the one that is open if None. ``values`` are what the sampler knows then, numbers or one number per
+        particle: ``particles`` (which are left), ``residual``, ``pairwise_distance``, ``repulsion`` (its strength),
+        ``repulsion_norm``, ``pruning`` (who was dropped, and why), ``polish`` ...
         """
-        phase = None if self._open is None else self._open[0].name
+        if phase is None and self._open is not None:
+            phase = self._open[0].name
         row = self._step_rows.get((phase, i))
         if row is None:
             row = self._step_rows[phase, i] = {"step": int(i), "phase": phase}
@@ -173,6 +207,7 @@ class RunRecord:
         """The run is over: "finished", "cancelled" or "failed"."""
         if status not in STATUSES or status == "running":
             raise ValueError(f"status is {status!r}; a run ends as one of {', '.join(STATUSES[1:])}.")
+        self.leave()
         self.status = status
         self._wall_seconds = time.monotonic() - self._clock
         self._flush(now=True)
@@ -204,14 +239,6 @@ class RunRecord:
         peaks = [peak for peak in (phase.peak_memory_bytes, memory.so_far()) if peak is not None]
         wall_seconds = phase.wall_seconds + time.monotonic() - since
         return _Phase(phase.name, wall_seconds, max(peaks, default=None), memory.kind, phase.calls)
-
-    def _close_phase(self) -> None:
-        if self._open is not None:
-            phase = self._open[0]
-            now = self._up_to_now(phase)
-            phase.wall_seconds, phase.peak_memory_bytes = now.wall_seconds, now.peak_memory_bytes
-            phase.memory_kind = now.memory_kind
-            self._open = None
 
     def _flush(self, now: bool = False) -> None:
         """Write to ``path`` when it is time. A disk that is full must not end a run of an hour: it is logged once."""

@@ -33,6 +33,7 @@ __all__ = [
     "MODES",
     "SCHEDULES",
     "FeatureSpace",
+    "RepulsionOfStep",
     "RepulsionOptions",
     "pairwise_distance",
     "repel",
@@ -210,9 +211,46 @@ def repel_denoised(
     return denoised + sigma_ve * (d - repel(d, r.to(d), sigma_ve, options, sigma_top))
 
 
+class RepulsionOfStep:
+    """Repulsion during one annealing step: the force is computed once, when the ODE first asks the denoiser.
+
+    Then D(x; sigma) is x0_hat as it stands at this level. Along the ODE the same force is added to the score of every
+    hop. With no options, strength 0 here, or a single particle there is no correction at all.
+
+    strength: at this level. norms: rms of the force per particle, once it is known.
+    """
+
+    def __init__(
+        self,
+        options: RepulsionOptions | None,
+        feature_space: FeatureSpace,
+        parameterization: Parameterization,
+        sigma_ve: float,
+        sigma_top: float,
+        count: int,
+    ) -> None:
+        """``sigma_ve``: the annealing level; ``sigma_top``: the first one; ``count``: particles."""
+        self.strength = 0.0 if options is None or count < 2 else options.strength_at(sigma_ve, sigma_top)
+        self.norms: list[float] | None = None
+        self._options, self._features, self._parameterization = options, feature_space, parameterization
+        self._sigma_top = sigma_top
+        self._force: torch.Tensor | None = None
+
+    @property
+    def correction(self) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None:
+        """``D'(D, x, sigma)`` for :func:`probability_flow`, or None."""
+        return self._correct if self.strength > 0 else None
+
+    def _correct(self, denoised: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        if self._force is None:
+            self._force, _ = repulsion(denoised, self._features, self._options.micro_batch)
+            self.norms = _rms(self._force).flatten().tolist()
+        return repel_denoised(denoised, x, sigma, self._parameterization, self._force, self._options, self._sigma_top)
+
+
 def pairwise_distance(features: torch.Tensor) -> float | None:
     """The mean root-mean-square distance between pairs of finite rows; None when there are fewer than two."""
-    flat = features.flatten(1)
+    flat = features.flatten(1).cpu()  # Apple's GPUs have no pdist
     flat = flat[torch.isfinite(flat).all(1)]
     if len(flat) < 2:
         return None

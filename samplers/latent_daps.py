@@ -10,6 +10,13 @@ One step at noise level :math:`\sigma_i`, for every particle at once:
 Consecutive levels share nothing but :math:`z_0`, so a step may undo large errors of the one before: that is what makes
 the method work on non-linear problems such as phase retrieval. Without a measurement (weight 0) step 2 is left out and
 what remains samples the prior.
+
+With several particles the run becomes a search, each part of which is left out unless it is asked for:
+
+* explore: in step 1 the particles repel each other (``posterior/repulsion.py``): the force is computed once, from the
+  denoiser's estimate at :math:`\sigma_i`, and added to the score along the whole ODE;
+* prune: after step 2 of one level only the promising ones go on (``posterior/pruning.py``);
+* polish: from then on step 2 is followed by hard consistency (``posterior/hard_consistency.py``).
 """
 
 from __future__ import annotations
@@ -25,11 +32,16 @@ from tqdm.auto import trange
 
 from ..operators import Measurement
 from ..parameterization import Parameterization, parameterization_of
+from ..posterior.features import LatentFeatures
+from ..posterior.hard_consistency import HardConsistencyOptions
 from ..posterior.likelihood import PRECISIONS, Decoder, Likelihood
 from ..posterior.mcmc import MCMCOptions, prior_width, run_chain
 from ..posterior.noise import ParticleNoise
 from ..posterior.probability_flow import ODEOptions, probability_flow
+from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
+from ..posterior.repulsion import FeatureSpace, RepulsionOfStep, RepulsionOptions, pairwise_distance
+from ..posterior.search import Polishing, PruningOfRun, SelectRows, select_mask_rows
 
 __all__ = ["PRESETS", "LatentDAPSOptions", "sample_latent_daps"]
 
@@ -42,12 +54,16 @@ class LatentDAPSOptions:
 
     micro_batch: particles that are decoded together; 0 for all. Lower it when memory runs out.
     precision: "auto" or "full", of the decoder in the chain; see :func:`decoder_autocast`.
+    repulsion, pruning, hard_consistency: the parts of a search; None leaves one out, and so does strength 0.
     """
 
     ode: ODEOptions = field(default_factory=ODEOptions)
     mcmc: MCMCOptions = field(default_factory=MCMCOptions)
     micro_batch: int = 0
     precision: str = "auto"
+    repulsion: RepulsionOptions | None = None
+    pruning: PruningOptions | None = None
+    hard_consistency: HardConsistencyOptions | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -130,8 +146,11 @@ def sample_latent_daps(
     options: LatentDAPSOptions | None = None,
     parameterization: Parameterization | None = None,
     noise_sampler: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    feature_space: FeatureSpace | None = None,
     record: RunRecord | None = None,
     on_iteration: Callable[[], None] | None = None,
+    on_images: Callable[[list[int], torch.Tensor], None] | None = None,
+    select_rows: SelectRows = select_mask_rows,
 ) -> torch.Tensor:
     """Sample latents whose decoded images explain ``measurement``.
 
@@ -147,11 +166,16 @@ def sample_latent_daps(
         options: numbers of the method; the "langevin" preset if None.
         parameterization: VE or CONST; asked of the model if None.
         noise_sampler: standard normal noise shaped like its argument; one stream a particle, from the seed, if None.
-        record: is given the number of calls and every step's residuals.
+        feature_space: where repulsion tells particles apart; the latent space if None.
+        record: is given the phases, the number of calls and every step's residuals.
         on_iteration: called before every chain step and every denoiser call; raising from it cancels the run.
+        on_images: called once a step with the particles' names and their images ``[N, 3, H, W]``, when a ``record`` is
+            kept (there is nothing to decode for otherwise).
+        select_rows: ``(model, extra_args, rows, count) -> (model, extra_args)`` when only ``rows`` of ``count``
+            particles go on; by default a mask with a row a particle follows them.
 
     Returns:
-        Latents ``[N, ...]`` at ``sigmas[-1]``.
+        Latents ``[N, ...]`` at ``sigmas[-1]``; ``[K, ...]`` after pruning to K.
 
     Raises:
         ValueError: sigmas that do not decrease or do not fit the model.
@@ -160,11 +184,16 @@ def sample_latent_daps(
     extra_args = {} if extra_args is None else extra_args
     parameterization = parameterization or parameterization_of(model)
     check_annealing(sigmas, parameterization)
-    noise = noise_sampler or ParticleNoise(extra_args.get("seed") or 0)
+    seed = extra_args.get("seed") or 0
+    noise = noise_sampler or ParticleNoise(seed)
     likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
     mask = extra_args.get("denoise_mask")
     dtype, x = x.dtype, x.float()  # the chain's steps are far below half precision's resolution
     steps, warned = len(sigmas) - 1, False
+    levels = [parameterization.sigma_ve(float(sigma)) for sigma in sigmas[:-1]]
+    pruning = PruningOfRun(options.pruning, levels, len(x), seed, measurement.operator)
+    polishing = Polishing(options.hard_consistency, steps, parameterization, likelihood, seed)
+    features = feature_space or LatentFeatures()
 
     def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         if on_iteration is not None:
@@ -173,16 +202,24 @@ def sample_latent_daps(
             record.count(denoiser=len(x))
         return model(x.to(dtype), sigma * x.new_ones(len(x)), **extra_args).float()
 
+    def enter(phase: str) -> None:
+        if record is not None:
+            likelihood.report(record)  # the calls so far belong to the phase that ends here
+            record.enter(phase)
+
     for i in trange(steps, disable=disable):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
-        z0_hat = probability_flow(denoise, x, sigma, parameterization, options.ode)
+        phase = "refine" if pruning.done else "explore"
+        enter(phase)
+        repulsion = RepulsionOfStep(options.repulsion, features, parameterization, levels[i], levels[0], len(x))
+        z0_hat = probability_flow(denoise, x, sigma, parameterization, options.ode, repulsion.correction)
         if mask is not None:
             # The host's inpainting wrapper makes the denoiser return the given part exactly; the ODE, which ends at
             # sigma_min, would leave that much noise on it.
             z0_hat = torch.lerp(denoise(x, sigma), z0_hat, mask)
         z0 = z0_hat
         if options.mcmc.is_active:
-            width = prior_width(parameterization.sigma_ve(float(sigma)), options.mcmc.prior_width)
+            width = prior_width(levels[i], options.mcmc.prior_width)
             step_size = options.mcmc.step_size_at(i, steps)
             z0, failed = run_chain(z0_hat, likelihood, width, step_size, options.mcmc, noise, mask, on_iteration)
             if bool(failed.any()) and not warned:
@@ -190,22 +227,50 @@ def sample_latent_daps(
                 log.warning(
                     "Sampler Lab: the chain of particle %s left the finite numbers at sigma %.3g and was set back "
                     "to its estimate; if the result ignores the measurement, halve the step size.",
-                    ", ".join(str(k) for k in failed.nonzero().flatten().tolist()),
+                    ", ".join(str(pruning.names[k]) for k in failed.nonzero().flatten().tolist()),
                     float(sigma),
                 )
+        due = pruning.is_due(i)
+        if record is not None or due:
+            residual, images = likelihood.look(z0)
         if record is not None:
-            residual = likelihood.residual(z0)
-            record.count(
-                decoder_forward=likelihood.calls.forward,
-                decoder_backward=likelihood.calls.backward,
+            likelihood.report(record)
+            record.step(
+                i,
+                float(sigma),
+                particles=list(pruning.names),
+                residual=residual.tolist(),
+                pairwise_distance=pairwise_distance(z0_hat),
+                repulsion=repulsion.strength,
+                repulsion_norm=repulsion.norms,
             )
-            likelihood.calls.forward = likelihood.calls.backward = 0
-            record.step(i, float(sigma), residual=residual.tolist(), pairwise_distance=mean_distance(z0_hat))
+            if on_images is not None:
+                on_images(list(pruning.names), images)
+        if due:
+            enter("prune")
+            pruned = pruning.choose(residual, images)
+            if record is not None:
+                record.step(i, float(sigma), phase=phase, pruning=pruned)
+            rows, count = pruning.rows, len(z0)
+            x, z0 = x[rows], z0[rows]
+            model, extra_args = select_rows(model, extra_args, rows, count)
+            mask = extra_args.get("denoise_mask")
+            for stream in (noise, polishing.noise):
+                if isinstance(stream, ParticleNoise):
+                    stream.keep(rows)
+        if polishing.is_due(i):
+            enter("polish")
+            z0, polished = polishing(z0, denoise, mask, on_iteration)
+            if record is not None:
+                record.step(i, float(sigma), phase=phase, polish={"particles": list(pruning.names), **polished})
         if callback is not None:
             callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": z0})
         x = parameterization.alpha(sigma_next) * z0
         if sigma_next > 0:
             x = x + sigma_next * noise(x)
+    if record is not None:
+        likelihood.report(record)
+        record.leave()
     return x.to(dtype)
 
 
@@ -220,11 +285,3 @@ def check_annealing(sigmas: torch.Tensor, parameterization: Parameterization) ->
             f"sigmas start at {float(sigmas[0]):g}, but this is a flow model, whose sigma runs from 1 to 0; "
             "connect the model to the Annealing Scheduler so that it can convert them."
         )
-
-
-def mean_distance(z: torch.Tensor) -> float | None:
-    """The mean root-mean-square distance between pairs of particles; None for a single one."""
-    if len(z) < 2:
-        return None
-    flat = z.flatten(1).cpu()  # Apple's GPUs have no pdist
-    return float(torch.pdist(flat).mean() / flat.shape[1] ** 0.5)

@@ -72,7 +72,7 @@ def test_dino_is_frozen_and_repeats_what_timm_computes(weights):
     assert expected.shape == (2, 384)
 
 
-@pytest.mark.parametrize(("preprocessing", "size"), [("imagenet", 32), ("rsd", 38)])
+@pytest.mark.parametrize(("preprocessing", "size"), [("imagenet", 32), ("rsd_compat", 38)])
 def test_a_gradient_reaches_the_latent_where_the_host_runs_nodes(weights, preprocessing, size):
     with torch.inference_mode():
         features = DINOFeatures(lambda z: z, load_dino(weights), preprocessing)
@@ -128,5 +128,5 @@ def test_an_unknown_model_is_refused(weights):
 
 
 def test_an_unknown_preprocessing_is_refused():
-    with pytest.raises(ValueError, match="preprocessing is 'none'; choose one of imagenet, rsd"):
+    with pytest.raises(ValueError, match="preprocessing is 'none'; choose one of imagenet, rsd_compat"):
         DINOFeatures(lambda z: z, torch.nn.Identity(), "none")

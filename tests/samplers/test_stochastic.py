@@ -131,8 +131,17 @@ def test_survivors_keep_their_noise():
     pruned(torch.empty(4, 6))
     pruned.keep([3, 1])
     assert torch.equal(pruned(torch.empty(2, 6)), whole(torch.empty(4, 6))[[3, 1]])
-    with pytest.raises(ValueError, match="name each row once"):
-        pruned.keep([0, 0])
+
+
+def test_a_copy_gets_a_stream_of_its_own():
+    """The second of two equal rows goes on as particle 4, whatever it was before."""
+    five, copied = ParticleNoise(3), ParticleNoise(3)
+    five(torch.empty(4, 6))
+    copied(torch.empty(4, 6))
+    copied.keep([1, 3, 3])
+    expected = five(torch.empty(4, 6))
+    fifth = ParticleNoise(3)(torch.empty(5, 6))[4]
+    assert torch.equal(copied(torch.empty(3, 6)), torch.stack([expected[1], expected[3], fifth]))
 
 
 def test_noise_does_not_change_with_the_dtype():

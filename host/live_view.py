@@ -1,0 +1,142 @@
+"""A run, seen while it goes on: what the record holds, sent to the editor that queued the prompt.
+
+Every message carries the whole picture, not the news: an editor that was reloaded in the middle knows everything after
+the next message, and one that is lost does no harm. ``web/latent_daps_live.js`` draws it on the LatentDAPS node.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import time
+from typing import Any
+
+import torch
+
+from ..posterior.metrics_file import plain
+from ..posterior.record import RunRecord
+
+__all__ = ["EVENT", "LiveView"]
+
+EVENT = "sampler_lab.run"
+SECONDS_BETWEEN = 0.5
+THUMBNAIL_SIDE = 96
+
+
+class LiveView:
+    """Sends one run to one node of the editor: :meth:`show` at every step, :meth:`close` at the end.
+
+    Without a node, or without a server that has a client, nothing is sent and nothing is computed. A message is sent
+    at most twice a second, and at the end of each phase.
+    """
+
+    def __init__(self, node_id: str | None, record: RunRecord, interval: float = SECONDS_BETWEEN) -> None:
+        """``node_id``: of the LatentDAPS node; ``record``: what is shown, as it will be in metrics.json."""
+        self._node_id, self._record, self._interval = node_id, record, interval
+        self._server = _server() if node_id is not None else None
+        self._prompt = _running_prompt(self._server)
+        self._sent_at, self._phase = -math.inf, None
+        self._thumbnails: dict[str, str] = {}
+        self._images: tuple[list[int], torch.Tensor] | None = None
+
+    def show(self, names: list[int], images: torch.Tensor) -> None:
+        """The particles as they are now: their names, and images ``[N, 3, H, W]`` in [-1, 1]."""
+        if self._server is None:
+            return
+        self._images = (names, images)
+        phase, now = self._record.current_phase, time.monotonic()
+        if phase != self._phase or now - self._sent_at >= self._interval:
+            self._phase, self._sent_at = phase, now
+            self._send()
+
+    def close(self) -> None:
+        """The run is over, in whatever way: the last message, which the editor keeps."""
+        if self._server is not None:
+            self._send()
+
+    def _send(self) -> None:
+        if self._images is not None:
+            names, images = self._images
+            self._thumbnails |= {
+                str(name): _thumbnail(image) for name, image in zip(names, _small(images), strict=True)
+            }
+            self._images = None
+        self._server.send_sync(EVENT, self._message(), self._server.client_id)
+
+    def _message(self) -> dict[str, Any]:
+        facts = self._record.to_dict()
+        rows = [
+            {key: row.get(key) for key in ("step", "sigma", "phase", "particles", "residual", "pairwise_distance")}
+            | {key: row[key] for key in ("repulsion", "pruning", "polish") if row.get(key)}
+            for row in facts["steps"]
+        ]
+        return plain(
+            {
+                **self._prompt,
+                "node": self._node_id,
+                "status": facts["status"],
+                "phase": self._record.current_phase,
+                "steps": max(0, len(facts["sigmas"]) - 1),
+                "count": facts["particles"],
+                "noise_floor": facts["measurement"]["noise_floor"],
+                "blind": _blind(rows),
+                "rows": rows,
+                "seconds": facts["wall_seconds"],
+                "thumbnails": self._thumbnails,
+                "file": None if self._record.path is None else self._record.path.name,
+            }
+        )
+
+
+def _blind(rows: list[dict[str, Any]]) -> int | None:
+    """The particle with the smallest residual after the last step."""
+    if not rows:
+        return None
+    last = rows[-1]
+    state = last.get("polish") or last
+    kept = (last.get("pruning") or {}).get("kept", state["particles"])
+    finite = [
+        (residual, name)
+        for name, residual in zip(state["particles"], state["residual"], strict=True)
+        if residual is not None and name in kept
+    ]
+    return min(finite)[1] if finite else None
+
+
+def _server() -> Any:
+    """The running host's server when somebody listens, or None (a script that imports the pack has none)."""
+    try:
+        from server import PromptServer
+    except ImportError:
+        return None
+    server = getattr(PromptServer, "instance", None)
+    return server if server is not None and server.client_id is not None else None
+
+
+def _running_prompt(server: Any) -> dict[str, Any]:
+    """Which prompt runs, and of which workflow: node ids are only unique within one."""
+    if server is None:
+        return {}
+    prompt_id = getattr(server, "last_prompt_id", None)
+    with server.prompt_queue.mutex:
+        running = [item for item in server.prompt_queue.currently_running.values() if item[1] == prompt_id]
+    workflow = ((running[0][3].get("extra_pnginfo") or {}).get("workflow") or {}) if running else {}
+    return {"prompt_id": prompt_id, "workflow_id": workflow.get("id")}
+
+
+def _small(images: torch.Tensor) -> torch.Tensor:
+    """At most THUMBNAIL_SIDE pixels each way, never enlarged: bytes ``[N, H, W, 3]``."""
+    images = images.detach().float().nan_to_num(0.0).clamp(-1, 1)
+    largest = max(images.shape[-2:])
+    if largest > THUMBNAIL_SIDE:
+        images = torch.nn.functional.interpolate(images, scale_factor=THUMBNAIL_SIDE / largest, mode="area")
+    return ((images + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).cpu()
+
+
+def _thumbnail(image: torch.Tensor) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image.numpy()).save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
