@@ -99,7 +99,9 @@ def step_at(progress: float, steps: int) -> int | None:
 def symmetric_distance(
     images: torch.Tensor, symmetries: Sequence[Symmetry], shifts: bool = False, background: float = -1.0
 ) -> torch.Tensor:
-    """The root-mean-square difference of every two images after the best symmetry, ``[N, N]``; NaN rows give NaN.
+    """The root-mean-square difference of every two images after the best symmetry, ``[N, N]``, on the CPU.
+
+    Rows with NaN have NaN distances.
 
     Args:
         images: ``[N, C, H, W]`` in [-1, 1].
@@ -107,7 +109,7 @@ def symmetric_distance(
         shifts: also after the best shift by whole pixels, ``background`` coming in from the border.
         background: the image value whose signal is zero.
     """
-    images = images.float() - background
+    images = images.cpu().double() - background  # once a run, and energies minus overlaps cancel
     spectrum = _spectrum(images) if shifts else None
     best: torch.Tensor | None = None
     for symmetry in symmetries:
@@ -121,7 +123,7 @@ def symmetric_distance(
         best = squared if best is None else torch.minimum(best, squared)
     # A symmetry need not be its own inverse to rounding.
     best = torch.minimum(best, best.T).clamp_min(0)
-    return best.sqrt()
+    return best.sqrt().fill_diagonal_(0.0)
 
 
 def prune(
