@@ -71,6 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep-running", action="store_true", help="leave the editor open afterwards, until Ctrl-C")
     command("test", _test, "run the tests; further arguments go to pytest", forwards=True)
     command("serve", _serve, "open the editor, until Ctrl-C")
+    experiment = command(
+        "experiment",
+        _experiment,
+        "run exp0 … exp5 on images, or report on runs; further arguments go to it",
+        forwards=True,
+    )
+    experiment.add_argument("name", metavar="NAME|report")
+    experiment.add_argument(
+        "--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own"
+    )
     bench = command("bench", _bench, "run benchmarks/NAME.py; further arguments go to it", forwards=True)
     bench.add_argument("name", metavar="NAME")
     return parser
@@ -142,3 +152,14 @@ def _bench(console: Console, options: argparse.Namespace) -> int:
     environment = {**os.environ, "COMFYUI_PATH": str(host.comfyui), "PYTHONPATH": str(places.ROOT)}
     command = [str(host.python), str(script), *options.rest]
     return subprocess.run(command, cwd=places.ROOT, env=environment, check=False).returncode
+
+
+def _experiment(console: Console, options: argparse.Namespace) -> int:
+    host = _prepare(console, options)
+    command = [str(host.python), str(places.EXPERIMENTS), options.name, *options.rest]
+    if options.name != "report":
+        command += ["--comfyui", str(host.comfyui), "--base", str(host.base)]
+        command += ["--port", str(options.port)] if options.port else []
+        command += ["--server", options.server] if options.server else []
+    environment = {**os.environ, "PYTHONPATH": str(places.ROOT)}
+    return subprocess.run(command, cwd=Path.cwd(), env=environment, check=False).returncode

@@ -1,0 +1,274 @@
+"""Run an experiment: one prompt an image, results on disk as they come, only what is missing when started again.
+
+    RESULTS/exp1/experiment.json             what was asked
+    RESULTS/exp1/tiger-face/metrics.json     what became of one image, beside its pictures
+    RESULTS/exp1/broken/error.txt            why an image has no result
+
+An image's folder appears whole or not at all, so whatever is there is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..labkit.client import Client
+from ..labkit.console import Console
+from ..labkit.errors import LabError
+from ..labkit.outcome import Progress, PromptRefused, Result, RunFailed, ServerGone
+from ..labkit.workflow import to_api
+from ..posterior.metrics_file import load_metrics, write_json
+from .graph import Picture, Prompt, prompt_of
+from .settings import Experiment
+
+__all__ = ["Outcome", "emoji_pictures", "folder_pictures", "is_finished", "load_template", "run_experiment"]
+
+SCHEMA = "sampler-lab/experiment/1"
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image still to be sent: a held-out emoji or a file."""
+
+    name: str
+    emoji: str | None = None
+    path: Path | None = None
+    label: str = "none"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Counts of images: finished now, there before, failed; ``stopped`` says why the rest was not tried."""
+
+    finished: int
+    skipped: int
+    failed: int
+    stopped: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.failed == 0 and self.stopped is None
+
+
+def emoji_pictures(index: Path, count: int | None, start: int) -> list[Source]:
+    """Held-out glyphs, one of every class in turn, so that the first N of them are a fair sample."""
+    by_class: dict[str, list[str]] = {}
+    for glyph in json.loads(index.read_text(encoding="utf-8")):
+        by_class.setdefault(glyph["class"], []).append(glyph["name"])
+    longest = max(map(len, by_class.values()))
+    turns = [(names[k], label) for k in range(longest) for label, names in by_class.items() if k < len(names)]
+    return _range([Source(name, emoji=name, label=label) for name, label in turns], count, start)
+
+
+def folder_pictures(folder: Path, count: int | None, start: int) -> list[Source]:
+    """The image files of a folder, by name."""
+    if not folder.is_dir():
+        raise LabError(f"There is no folder {folder}; --images is a folder of pictures, or emoji.")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    if not files:
+        raise LabError(f"The folder {folder} holds no picture ({', '.join(IMAGE_ENDINGS)}).")
+    names = [_safe(path.stem) for path in files]
+    twice = {name for name in names if names.count(name) > 1}
+    return _range(
+        [
+            Source(_safe(path.name) if name in twice else name, path=path)
+            for path, name in zip(files, names, strict=True)
+        ],
+        count,
+        start,
+    )
+
+
+def load_template(path: Path, object_info: dict[str, Any]) -> Prompt:
+    """A workflow file, as the editor saves or exports it, as an API graph."""
+    try:
+        graph = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LabError(f"The workflow {path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise LabError(f"The workflow {path} is not JSON: {error}.") from error
+    return to_api(graph, object_info) if "nodes" in graph else graph
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether an image's folder holds the record of a finished run."""
+    try:
+        metrics = load_metrics(folder / "metrics.json")
+    except (OSError, ValueError):
+        return False
+    return metrics["status"] == "finished" and bool(metrics["quality"])
+
+
+def run_experiment(
+    console: Console,
+    client: Client,
+    template: Prompt,
+    experiment: Experiment,
+    pictures: Sequence[Source],
+    results: Path,
+    first: int = 0,
+) -> Outcome:
+    """Run ``experiment`` on every picture that has no result yet.
+
+    Args:
+        console: is told how far it is.
+        client: of the server.
+        template: see :func:`load_template`.
+        experiment: what is run.
+        pictures: on what.
+        results: the folder in which the experiment's own folder lies.
+        first: the number of the first picture in its whole set; decides its noise, so that it does not depend on how
+            the set was split.
+
+    Raises:
+        LabError: results of other options are in the way.
+        OSError: the disk does not allow it.
+    """
+    home = results / experiment.name
+    _begin(home, experiment, pictures)
+    missing = [(first + k, picture) for k, picture in enumerate(pictures) if not is_finished(home / picture.name)]
+    skipped, finished, failed, began = len(pictures) - len(missing), 0, 0, time.monotonic()
+    if skipped:
+        console.line(f"  {experiment.name}: {skipped} of {len(pictures)} images are there already")
+    for place, (number, source) in enumerate(missing):
+        with console.step(f"{experiment.name}, image {skipped + place + 1} of {len(pictures)}: {source.name}") as step:
+
+            def show(progress: Progress, step: Any = step, place: int = place) -> None:
+                left = _time_left(time.monotonic() - began, place, len(missing))
+                step.update(f"{_words(progress)}{left}")
+
+            try:
+                picture = _upload(client, source)
+                prompt = prompt_of(template, picture, experiment.options, _prefix(home, experiment, source), number)
+                result = client.run(prompt, on_progress=show)
+                _keep(client, result, home / source.name)
+                finished += 1
+                step.result = _summary(home / source.name)
+            except ServerGone as error:
+                step.result = "not finished"
+                return Outcome(finished, skipped, failed, f"The server is gone: {error}")
+            except PromptRefused as error:
+                failed += 1
+                step.result = _fail(home / source.name, str(error))
+                if finished == 0:  # nothing has ever run: it is the graph, not this image
+                    return Outcome(finished, skipped, failed, str(error))
+            except (RunFailed, _Unreadable) as error:
+                failed += 1
+                step.result = _fail(home / source.name, str(error))
+    return Outcome(finished, skipped, failed)
+
+
+class _Unreadable(LabError):
+    """An image file that cannot be sent."""
+
+
+def _range(sources: list[Source], count: int | None, start: int) -> list[Source]:
+    if not 0 <= start < len(sources):
+        raise LabError(f"--start is {start}, but there are {len(sources)} images; the first is number 0.")
+    if count is not None and count < 1:
+        raise LabError(f"--count is {count}; it must be 1 or more.")
+    return sources[start : None if count is None else start + count]
+
+
+def _begin(home: Path, experiment: Experiment, pictures: Iterable[Source]) -> None:
+    """Write experiment.json, or check that the one that is there asks the same."""
+    file = home / "experiment.json"
+    asked = {"name": experiment.name, "question": experiment.question, "options": experiment.options.to_dict()}
+    names = [picture.name for picture in pictures]
+    if file.is_file():
+        try:
+            there = json.loads(file.read_text(encoding="utf-8"))
+            same = there["options"] == asked["options"]
+            names = list(dict.fromkeys([*there["images"], *names]))
+        except (ValueError, KeyError, TypeError):
+            raise LabError(f"{file} is not readable as an experiment; move it away, or give another --out.") from None
+        if not same:
+            raise LabError(
+                f"{home} holds results of other options; give another --out or another --name, or move them away."
+            )
+    write_json(file, {"schema": SCHEMA, **asked, "images": names})
+
+
+def _upload(client: Client, source: Source) -> Picture:
+    if source.path is None:
+        return Picture(source.name, emoji=source.emoji, label=source.label)
+    if not source.path.is_file():
+        raise _Unreadable(f"The image {source.path} is not there any more.")
+    try:
+        uploaded = client.upload_image(source.path)
+    except ServerGone:
+        raise
+    except LabError as error:
+        raise _Unreadable(str(error)) from error
+    return Picture(source.name, uploaded=uploaded, label=source.label)
+
+
+def _keep(client: Client, result: Result, folder: Path) -> None:
+    """Fetch the record and the pictures into ``folder``, which appears when all of them are there."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        records = [file for file in result.files("SamplerLabCompareToReference") if file["filename"].endswith(".json")]
+        if len(records) != 1:
+            raise RunFailed("The run left no metrics.json; Compare To Reference must be connected to the run.", {})
+        (partial / "metrics.json").write_bytes(client.view(records[0]))
+        for name, files in _pictures(result):
+            for number, file in enumerate(files):
+                suffix = Path(file["filename"]).suffix
+                (partial / f"{name}{f'_{number}' if len(files) > 1 else ''}{suffix}").write_bytes(client.view(file))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _pictures(result: Result) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """What the SaveImage nodes wrote, by the last part of their prefix."""
+    for key, node in result.prompt.items():
+        if node["class_type"] == "SaveImage" and key in result.outputs:
+            files = Result(result.prompt_id, result.prompt, {key: result.outputs[key]}).files()
+            yield node["inputs"]["filename_prefix"].rsplit("/", 1)[-1], files
+
+
+def _fail(folder: Path, sentence: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.txt").write_text(sentence + "\n", encoding="utf-8")
+    return f"failed: {sentence}"
+
+
+def _prefix(home: Path, experiment: Experiment, source: Source) -> str:
+    return f"sampler_lab/experiments/{_safe(experiment.name)}/{source.name}"
+
+
+def _safe(name: str) -> str:
+    """A name that is a folder on every system."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "image"
+
+
+def _summary(folder: Path) -> str:
+    metrics = load_metrics(folder / "metrics.json")
+    table = metrics["quality"][0]
+    blind = table["particles"][table["blind"]]["aligned"]["psnr"]
+    return f"{'not finite' if blind is None else f'{blind:.1f} dB'} blind, aligned"
+
+
+def _words(progress: Progress) -> str:
+    if progress.maximum > 1:
+        return f"step {progress.value} of {progress.maximum}"
+    return progress.node_type or "working"
+
+
+def _time_left(seconds: float, done: int, total: int) -> str:
+    if done == 0:
+        return ""
+    left = seconds / done * total - seconds
+    return f", about {left / 60:.0f} min left" if left >= 90 else f", about {max(0, left):.0f} s left"
