@@ -345,9 +345,9 @@ def coverage(options, runs):
 
 def test_repulsion_and_pruning_cover_both_modes_of_a_mirrored_posterior():
     """Independent chains fall into each mode with some rate p, measured here, so four of them cover both at the
-    binomial rate 1 − p⁴ − q⁴, and the two of four with the smallest residuals less often. Repulsion with diversity-aware pruning
-    covers both significantly more often: the 95 % intervals of 120 runs do not meet. Measured: 57 of 120 (39–56 %)
-    against 23 (13–27 %) of all four independent ones, and 14 (7–19 %) of the two kept by residual.
+    binomial rate 1 − p⁴ − q⁴, and the two of four with the smallest residuals less often. Repulsion with
+    diversity-aware pruning covers both significantly more often: the 95 % intervals of 120 runs do not meet.
+    Measured: 57 of 120 (39–56 %) against 23 (13–27 %) of all four, and 14 (7–19 %) of the two kept by residual.
     """
     runs = 120
     base = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, tau=0.3))
