@@ -1,0 +1,109 @@
+// What one run looks like in a message (host/live_view.py) and in a saved workflow. A workflow may come from anybody:
+// what is not of this shape is not drawn.
+
+const STATUSES = ["running", "finished", "cancelled", "failed"];
+const PICTURE = /^data:image\/jpeg;base64,[A-Za-z0-9+/]+=*$/;
+const MOST_PARTICLES = 4096;
+const MOST_ROWS = 100_000;
+
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isName = (value) => Number.isInteger(value) && value >= 0;
+const isNumberOrNull = (value) => value === null || Number.isFinite(value);
+const isText = (value) => typeof value === "string" && value.length < 1000;
+const orMissing = (check) => (value) => value === undefined || value === null || check(value);
+const listOf = (check, most = MOST_PARTICLES) => (value) =>
+  Array.isArray(value) && value.length <= most && value.every(check);
+const has = (checks) => (value) =>
+  isObject(value) && Object.entries(checks).every(([key, check]) => check(value[key]));
+
+/** Names of particles, and one residual (null: not finite) for each. */
+const isState = (value) =>
+  has({ particles: listOf(isName), residual: listOf(isNumberOrNull) })(value) &&
+  value.particles.length === value.residual.length;
+
+const isPruning = has({
+  kept: listOf(isName),
+  dropped: listOf(has({ particle: isName, reason: isText })),
+  new: orMissing(listOf(has({ particle: isName, parent: isName }))),
+});
+
+const isRow = (value) =>
+  isState(value) &&
+  has({
+    step: isName,
+    phase: orMissing(isText),
+    sigma: orMissing(Number.isFinite),
+    pairwise_distance: orMissing(Number.isFinite),
+    repulsion: orMissing(Number.isFinite),
+    pruning: orMissing(isPruning),
+    polish: orMissing(isState),
+  })(value);
+
+const isMessage = has({
+  node: isText,
+  status: (value) => STATUSES.includes(value),
+  steps: isName,
+  count: isName,
+  phase: orMissing(isText),
+  workflow_id: orMissing(isText),
+  prompt_id: orMissing(isText),
+  noise_floor: orMissing(Number.isFinite),
+  blind: orMissing(isName),
+  seconds: orMissing(Number.isFinite),
+  file: orMissing(isText),
+  rows: listOf(isRow, MOST_ROWS),
+  thumbnails: (value) => isObject(value) && Object.values(value).every((url) => PICTURE.test(url)),
+});
+
+/** The message itself when it has the right shape, else null. */
+export function checkedMessage(value) {
+  try {
+    return isMessage(value) ? value : null;
+  } catch {
+    return null; // for example a getter that throws
+  }
+}
+
+/** What a particle's residual was at the end of this row's step: hard consistency comes after the chain. */
+export function residualAfter(row, name) {
+  const state = row.polish?.particles.includes(name) ? row.polish : row;
+  const place = state.particles.indexOf(name);
+  return place < 0 ? null : state.residual[place];
+}
+
+/** Every particle that ever was, in the order of their names: its last residual, why it was dropped, its parent. */
+export function particlesOf(message) {
+  const particles = new Map();
+  const known = (name) => {
+    if (!particles.has(name)) particles.set(name, { name, residual: null, reason: null, parent: null, points: [] });
+    return particles.get(name);
+  };
+  for (let name = 0; name < Math.min(message.count, MOST_PARTICLES); name++) known(name);
+  for (const row of message.rows) {
+    row.particles.forEach((name, place) => {
+      const particle = known(name);
+      particle.residual = residualAfter(row, name);
+      particle.points.push({ step: row.step, chain: row.residual[place], residual: particle.residual });
+    });
+    for (const { particle, parent } of row.pruning?.new ?? []) known(particle).parent = parent;
+    for (const { particle, reason } of row.pruning?.dropped ?? []) known(particle).reason = reason;
+  }
+  return [...particles.values()].sort((one, other) => one.name - other.name);
+}
+
+export const PHASES = ["explore", "prune", "refine", "polish"];
+
+/** Which phases have been reached, and which one it is in now (null when the run is over or has not begun). */
+export function phasesOf(message) {
+  const { rows } = message;
+  const reached = new Set(rows.map((row) => row.phase).filter((phase) => PHASES.includes(phase)));
+  if (rows.some((row) => row.pruning)) reached.add("prune");
+  if (rows.some((row) => row.polish)) reached.add("polish");
+  let current = null;
+  if (message.status === "running") {
+    // A step is reported when its chain has ended, before its hard consistency: the row before tells.
+    const polishes = rows.slice(-2).some((row) => row.polish);
+    current = polishes ? "polish" : rows.at(-1)?.pruning ? "prune" : (message.phase ?? rows.at(-1)?.phase ?? null);
+  }
+  return { reached: PHASES.filter((phase) => reached.has(phase)), current };
+}
