@@ -1,0 +1,72 @@
+"""The report: tables and plots of any number of runs, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .plots import PLOTS
+from .runs import Runs, load_runs
+from .tables import coverage, every_image, paired, phases, summary
+
+__all__ = ["write_report"]
+
+TITLES = {
+    "psnr": "Quality of every image",
+    "residual": "Residual against the noise floor",
+    "distance": "Distance between particles",
+    "success": "Success rate",
+    "cost": "Quality against work",
+}
+
+
+def write_report(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
+    """Read the runs in ``folders`` and write report.md, ``tables/*.csv``, ``tables/*.tex`` and ``plots/*.png``.
+
+    Returns the files. Raises ``ValueError`` when there is no run, ``OSError`` when the disk does not allow it.
+    """
+    runs = load_runs(folders)
+    out = Path(out)
+    tables = [summary(runs), paired(runs), coverage(runs), phases(runs), every_image(runs)]
+    tables = [table for table in tables if table.rows]
+    files: list[Path] = []
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    (out / "plots").mkdir(exist_ok=True)
+    for table in tables:
+        for suffix, text in ((".csv", table.to_csv()), (".tex", table.to_latex())):
+            files.append(out / "tables" / f"{table.name}{suffix}")
+            files[-1].write_text(text, encoding="utf-8")
+    for name, draw in PLOTS.items():
+        files.append(out / "plots" / f"{name}.png")
+        draw(runs).savefig(files[-1])
+    report = out / "report.md"
+    report.write_text(_text(runs, tables), encoding="utf-8")
+    return [report, *files]
+
+
+def _text(runs: Runs, tables: list) -> str:
+    parts = ["# Report", _about(runs)]
+    parts += [f"- **{name}** {runs.questions[name]}" for name in runs.experiments if runs.questions.get(name)]
+    for table in tables:
+        parts += [f"## {table.title}", table.to_markdown().strip()]
+        if table.name == "summary":
+            parts += [f"![{title}](plots/{name}.png)" for name, title in TITLES.items()]
+    if runs.problems:
+        parts += ["## Left out", "\n".join(f"- {problem}" for problem in runs.problems)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(runs: Runs) -> str:
+    """What was run, where and with what, in one sentence; several of a kind are all named."""
+
+    def named(values) -> str:
+        return ", ".join(dict.fromkeys(str(value) for value in values))
+
+    facts = [run.metrics for run in runs.runs]
+    return (
+        f"{len(runs.runs)} runs of {len(runs.experiments)} experiments on "
+        f"{len({run.image for run in runs.runs})} images; device {named(fact['device'] for fact in facts)}, "
+        f"seed {named(fact['seed'] for fact in facts)}, ComfyUI "
+        f"{named(fact['versions'].get('comfyui', 'unknown') for fact in facts)}, torch "
+        f"{named(fact['versions'].get('torch', 'unknown') for fact in facts)}."
+    )
