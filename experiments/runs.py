@@ -16,7 +16,7 @@ from typing import Any
 
 from ..posterior.metrics_file import load_metrics
 
-__all__ = ["Run", "Runs", "load_runs"]
+__all__ = ["Run", "Runs", "load_runs", "record_files"]
 
 METRICS = ("psnr", "ssim", "lpips")
 #: The bits of a quality table that choose one row of it.
@@ -144,7 +144,7 @@ def load_runs(folders: Iterable[str | Path]) -> Runs:
     runs: dict[Path, Run] = {}
     questions: dict[str, str] = {}
     problems: list[str] = []
-    for file in dict.fromkeys(file for folder in folders for file in _files(folder)):
+    for file in dict.fromkeys(file for folder in folders for file in record_files(folder)):
         if file.name == "error.txt":
             problems.append(
                 f"{_short(file.parent)} failed: {file.read_text(encoding='utf-8', errors='replace').strip()}"
@@ -170,7 +170,7 @@ def load_runs(folders: Iterable[str | Path]) -> Runs:
     return Runs(tuple(ordered), questions, tuple(problems))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def record_files(folder: Path) -> Iterator[Path]:
     """Records and notes of failure, in a stable order; hidden folders are work in progress."""
     if folder.is_file():
         yield folder

@@ -6,7 +6,15 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["check_prefix", "files_with", "find_file", "model_folders", "next_output_file", "output_file"]
+__all__ = [
+    "check_prefix",
+    "files_with",
+    "find_file",
+    "model_folders",
+    "next_output_file",
+    "output_file",
+    "output_folder",
+]
 
 
 #: Measurement files that ship with the pack, so that a template can load one on a fresh machine.
@@ -87,6 +95,23 @@ def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
         counter += 1
         path = Path(folder) / f"{name}_{counter:05}{extension}"
     return path, path.relative_to(root).as_posix()
+
+
+def output_folder(name: str) -> Path:
+    """The folder ``name`` of the output folder; "" is that folder itself.
+
+    Raises:
+        ValueError: it leads out of the output folder, or is not there.
+    """
+    import folder_paths
+
+    root = Path(folder_paths.get_output_directory()).resolve()
+    folder = (root / name.strip()).resolve()
+    if not folder.is_relative_to(root):
+        raise ValueError(f"folder {name!r} leads out of ComfyUI's output folder; use a folder inside it.")
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {name!r} in ComfyUI's output folder; run LatentDAPS first.")
+    return folder
 
 
 def output_file(path: Path) -> dict[str, str]:

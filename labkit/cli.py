@@ -156,7 +156,11 @@ def _bench(console: Console, options: argparse.Namespace) -> int:
 
 def _experiment(console: Console, options: argparse.Namespace) -> int:
     host = _prepare(console, options)
-    command = [str(host.python), str(places.EXPERIMENTS), options.name, *options.rest]
+    code = (
+        "import sys; from lab import import_pack; import_pack(); from sampler_lab.experiments.cli import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [str(host.python), "-c", code, options.name, *options.rest]
     if options.name != "report":
         command += ["--comfyui", str(host.comfyui), "--base", str(host.base)]
         command += ["--port", str(options.port)] if options.port else []

@@ -10,7 +10,6 @@ __all__ = [
     "BENCHMARKS",
     "CACHE",
     "CONSTRAINTS",
-    "EXPERIMENTS",
     "HOSTS",
     "LAB",
     "LAB_REQUIREMENTS",
@@ -34,7 +33,6 @@ CACHE = LAB / "cache"
 OUTPUT = ROOT / "output"
 TEMPLATES = ROOT / "example_workflows"
 BENCHMARKS = ROOT / "benchmarks"
-EXPERIMENTS = ROOT / "experiments" / "__main__.py"
 PACK_REQUIREMENTS = ROOT / "requirements.txt"
 LAB_REQUIREMENTS = ROOT / "labkit" / "requirements-lab.txt"
 CONSTRAINTS = ROOT / "labkit" / "constraints.txt"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..host.registration import register
-from . import guiders, latent_daps, measurement, prior, quality, samplers, schedulers, search
+from . import experiments, guiders, latent_daps, measurement, prior, quality, samplers, schedulers, search
 
 __all__ = ["SamplerLabExtension"]
 
-TOPICS = (prior, measurement, latent_daps, search, quality, samplers, schedulers, guiders)
+TOPICS = (prior, measurement, latent_daps, search, quality, samplers, schedulers, guiders, experiments)
 
 
 class SamplerLabExtension(ComfyExtension):

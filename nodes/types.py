@@ -12,6 +12,7 @@ __all__ = [
     "PRUNING",
     "REPULSION",
     "RUN",
+    "RUNS",
     "TRAJECTORY",
 ]
 
@@ -31,3 +32,5 @@ REPULSION = io.Custom("SAMPLERLAB_REPULSION")
 PRUNING = io.Custom("SAMPLERLAB_PRUNING")
 #: How particles are held to the measurement: ``posterior.hard_consistency.HardConsistencyOptions``.
 HARD_CONSISTENCY = io.Custom("SAMPLERLAB_HARD_CONSISTENCY")
+#: Runs read back from disk: ``experiments.runs.Runs``.
+RUNS = io.Custom("SAMPLERLAB_RUNS")

@@ -2,12 +2,16 @@
 
 On CUDA the allocator counts it exactly. Elsewhere it is the resident memory of the whole process, looked at fifty
 times a second by a thread, because an operating system only keeps the peak since the process began, which says nothing
-about the phase that comes after the largest one.
+about the phase that comes after the largest one. C's allocator keeps what was freed, too, so it is asked to give that
+back first, where it can be asked (glibc).
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -36,6 +40,7 @@ class PeakMemory:
         if self.kind == "cuda_allocated":
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
+            _malloc_trim()(0)
             self.bytes = resident_bytes()
             if self.bytes is not None:
                 self._thread = threading.Thread(target=self._watch, name="sampler-lab-memory", daemon=True)
@@ -74,3 +79,12 @@ def resident_bytes() -> int | None:
     except ImportError:
         return None
     return psutil.Process().memory_info().rss
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], object]:
+    """glibc's malloc_trim, or something that does nothing."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library; Windows has no library called None
+        return lambda pad: None

@@ -20,7 +20,7 @@ ARROWS = {
     "__init__": {"nodes", "host"},
     "nodes": {
         *("guiders", "host", "samplers", "posterior", "parameterization", "operators"),
-        *("schedulers", "metrics", "priors"),
+        *("schedulers", "metrics", "priors", "experiments"),
     },
     "guiders": {"posterior", "host"},
     "host": {"samplers", "schedulers", "priors"},
@@ -31,7 +31,7 @@ ARROWS = {
     "schedulers": set(),
     "metrics": set(),
     "priors": set(),
-    "experiments": {"metrics"},
+    "experiments": {"metrics", "posterior", "labkit"},  # of posterior only how metrics.json is read
     "labkit": set(),
 }
 #: What a ComfyUI puts on the path. ``comfy_api`` is its published interface, the rest its inside.

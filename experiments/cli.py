@@ -1,4 +1,4 @@
-"""The command behind ``lab.py experiment``; started by it with the lab's own Python.
+"""The command ``lab.py experiment``, run by the lab's own Python.
 
 experiment NAME --images DIR|emoji --count N --start K     run exp0 … exp5, or NAME with options of your own
 experiment report DIR… [--out DIR]                         tables and plots of any number of runs
@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-from lab import import_pack
+from ..labkit import places
+from ..labkit.client import Client
+from ..labkit.console import Console
+from ..labkit.errors import LabError
+from ..labkit.server import Server
+from .report import write_report
+from .runner import Source, emoji_pictures, folder_pictures, load_template, run_experiment
+from .settings import EXPERIMENTS, Experiment, Options
 
-import_pack()
-
-from sampler_lab.experiments.runner import emoji_pictures, folder_pictures, load_template, run_experiment
-from sampler_lab.experiments.settings import EXPERIMENTS, Experiment, Options
-from sampler_lab.labkit import places
-from sampler_lab.labkit.client import Client
-from sampler_lab.labkit.console import Console
-from sampler_lab.labkit.errors import LabError
-from sampler_lab.labkit.server import Server
+__all__ = ["main"]
 
 RESULTS = places.OUTPUT / "experiments"
 
 
-def main() -> int:
-    """0: everything asked for is there. 1: something is missing, said in a sentence."""
+def main(arguments: Sequence[str]) -> int:
+    """The exit status. 0: everything asked for is there. 1: something is missing, said in a sentence. 130: Ctrl-C."""
     try:
-        if sys.argv[1:2] == ["report"]:
-            return _report(sys.argv[2:])
-        return _run(sys.argv[1:])
+        if arguments[:1] == ["report"]:
+            return _report(arguments[1:])
+        return _run(arguments)
     except LabError as error:
         print(error, file=sys.stderr)
     except ValueError as error:
@@ -49,7 +48,7 @@ def main() -> int:
     return 1
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="lab.py experiment", description="Run an experiment through a prompt queue.")
     parser.add_argument("name", metavar="NAME", help=f"{', '.join(EXPERIMENTS)}, or a name of your own")
     parser.add_argument("--images", default="emoji", metavar="DIR|emoji", help="a folder, or the held-out emoji")
@@ -84,7 +83,9 @@ def _run(arguments: list[str]) -> int:
         return _on(console, Client(server.url), experiment, pictures, asked)
 
 
-def _on(console: Console, client: Client, experiment: Experiment, pictures: list, asked: argparse.Namespace) -> int:
+def _on(
+    console: Console, client: Client, experiment: Experiment, pictures: Sequence[Source], asked: argparse.Namespace
+) -> int:
     template = load_template(asked.workflow, client.object_info())
     outcome = run_experiment(console, client, template, experiment, pictures, asked.out, asked.start)
     there = outcome.finished + outcome.skipped
@@ -96,9 +97,7 @@ def _on(console: Console, client: Client, experiment: Experiment, pictures: list
     return 0 if outcome.complete else 1
 
 
-def _report(arguments: list[str]) -> int:
-    from sampler_lab.experiments.report import write_report
-
+def _report(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="lab.py experiment report", description="Tables and plots of runs.")
     parser.add_argument("folders", nargs="*", type=Path, default=[RESULTS], metavar="DIR", help="where runs are")
     parser.add_argument("--out", type=Path, default=places.OUTPUT / "report", metavar="DIR", help="where it goes")
@@ -106,7 +105,3 @@ def _report(arguments: list[str]) -> int:
     for path in write_report(asked.folders, asked.out):
         print(path)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

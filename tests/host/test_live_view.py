@@ -1,0 +1,415 @@
+"""The live view of a run: the host's messages, and what the editor makes of them in a real browser on real runs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from editor import READY, not_of_the_editor
+from sampler_lab.host.live_view import EVENT, LiveView
+from sampler_lab.posterior.record import RunRecord, load_metrics
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "phase_retrieval.json"
+VIEW = ".sampler-lab-run"
+PROPERTY = "sampler_lab_run"
+
+
+def in_editor(test):
+    """Mark ``test`` as one that needs a host and a browser."""
+    return pytest.mark.host(pytest.mark.browser(test))
+
+
+# The messages ---------------------------------------------------------------------------------------------------------
+
+
+class Listener:
+    """In the server's place: keeps what it is told to send."""
+
+    client_id = "editor"
+
+    def __init__(self):
+        self.sent = []
+
+    def send_sync(self, event, message, client_id):
+        self.sent.append((event, json.loads(json.dumps(message, allow_nan=False)), client_id))
+
+
+def begun(particles=2, steps=6):
+    record = RunRecord()
+    sigmas = [float(steps - i) for i in range(steps + 1)]
+    measurement = {"values": 3, "noise_floor": 0.5, "operator": {}}
+    record.begin(options={}, seed=1, sigmas=sigmas, particles=particles, measurement=measurement)
+    return record
+
+
+def step(record, view, i, residual=(2.0, 1.0), phase="explore"):
+    names = list(range(len(residual)))
+    record.enter(phase)
+    record.step(i, 6.0 - i, particles=names, residual=list(residual), pairwise_distance=0.25, repulsion=0.0)
+    view.show(names, torch.zeros(len(residual), 3, 8, 8))
+
+
+def listened(record, interval):
+    view = LiveView("12:5", record, interval=interval)
+    view._server = Listener()
+    return view, view._server.sent
+
+
+def test_nothing_is_sent_or_computed_when_nobody_listens():
+    record = begun()
+    for node in (None, "5"):
+        view = LiveView(node, record)
+        step(record, view, 0)
+        view.close()
+        assert view._thumbnails == {}
+        assert view._images is None
+
+
+def test_at_most_one_message_an_interval_and_one_more_at_a_new_phase_and_at_the_end():
+    record = begun()
+    view, sent = listened(record, interval=3600.0)
+    for i in range(4):
+        step(record, view, i)
+    assert len(sent) == 1
+    step(record, view, 4, phase="refine")
+    step(record, view, 5, phase="refine")
+    assert len(sent) == 2
+    record.finish("finished")
+    view.close()
+    assert [len(message["rows"]) for _, message, _ in sent] == [1, 5, 6]
+    assert {(event, client) for event, _, client in sent} == {(EVENT, "editor")}
+
+
+def test_a_message_holds_the_whole_run():
+    record = begun()
+    view, sent = listened(record, interval=0.0)
+    for i in range(3):
+        step(record, view, i, residual=(2.0, math.nan))
+    assert len(sent) == 3
+    message = sent[-1][1]
+    assert [row["step"] for row in message["rows"]] == [0, 1, 2]
+    assert message["rows"][2]["residual"] == [2.0, None]
+    assert (message["node"], message["status"], message["phase"]) == ("12:5", "running", "explore")
+    assert (message["steps"], message["count"], message["noise_floor"]) == (6, 2, 0.5)
+    assert message["blind"] == 0
+    assert sorted(message["thumbnails"]) == ["0", "1"]
+    record.finish("cancelled")
+    view.close()
+    assert sent[-1][1]["status"] == "cancelled"
+
+
+def test_the_blind_choice_is_among_those_that_were_kept_and_counts_their_polish():
+    record = begun(particles=3)
+    view, sent = listened(record, interval=0.0)
+    step(record, view, 0, residual=(1.0, 3.0, 2.0))
+    kept = {"kept": [1, 2], "dropped": [{"particle": 0, "reason": "not drawn"}], "new": []}
+    record.step(0, 6.0, phase="explore", pruning=kept)
+    view.close()
+    assert sent[-1][1]["blind"] == 2
+    record.step(0, 6.0, phase="explore", polish={"particles": [1, 2], "residual": [0.5, 2.0]})
+    view.close()
+    assert sent[-1][1]["blind"] == 1
+
+
+def test_a_large_picture_is_sent_small():
+    record = begun(particles=1)
+    view, sent = listened(record, interval=0.0)
+    view.show([0], torch.rand(1, 3, 512, 768) * 2 - 1)
+    assert len(sent[0][1]["thumbnails"]["0"]) < 12_000
+
+
+# The editor -----------------------------------------------------------------------------------------------------------
+
+
+def small(seed, steps=4, particles=2, mcmc_steps=2):
+    """The template cut short. Another seed is another run; the same one would come from the host's cache."""
+    workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    first = {"SamplerLabAnnealingScheduler": steps, "SamplerLabParticles": particles, "RandomNoise": seed}
+    for node in workflow["nodes"]:
+        if node["type"] in first:
+            node["widgets_values"][0] = first[node["type"]]
+        if node["type"] == "SamplerLabLatentDAPS":
+            node["widgets_values"][2] = mcmc_steps
+    return workflow
+
+
+def load(page, workflow):
+    """Open ``workflow``, with ears for what the host says about its runs."""
+    page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    page.wait_for_function("count => window.app.graph.nodes.length === count", arg=len(workflow["nodes"]))
+
+
+def start(page):
+    page.evaluate(
+        """() => {
+            window.runs = [];
+            window.runEnd = null;
+            const { api } = window.app;
+            api.addEventListener("sampler_lab.run", event => window.runs.push(event.detail));
+            for (const how of ["execution_success", "execution_error", "execution_interrupted"])
+                api.addEventListener(how, event => { window.runEnd = [how, event.detail]; });
+            window.app.queuePrompt(0);
+        }"""
+    )
+
+
+def run(page):
+    start(page)
+    page.wait_for_function("() => window.runEnd !== null", timeout=300_000)
+    how, detail = page.evaluate("() => window.runEnd")
+    assert how == "execution_success", detail
+
+
+def seen(page, status="finished"):
+    """What every live view in the page says, once there is one with this status."""
+    page.wait_for_selector(f'{VIEW}[data-status="{status}"]', state="attached")
+    return page.evaluate(
+        """selector => [...document.querySelectorAll(selector)].map(view => ({
+            ...view.dataset,
+            label: view.getAttribute("aria-label"),
+            text: view.textContent,
+            thumbs: [...view.querySelectorAll("figure")].map(figure => ({
+                ...figure.dataset, text: figure.textContent, loaded: figure.querySelector("img").naturalWidth })),
+            lines: Object.fromEntries([...view.querySelectorAll("path.particle")].map(
+                path => [path.dataset.particle, JSON.parse(path.dataset.points)])),
+            distances: JSON.parse(view.querySelector("path.distance").dataset.points),
+            floor: view.querySelector("line.floor")?.dataset.noiseFloor,
+            prunes: [...view.querySelectorAll("line.prune")].map(line => Number(line.dataset.step)),
+        }))""",
+        VIEW,
+    )
+
+
+def record_named(server, name):
+    return load_metrics(Path(server.base) / "output" / "sampler_lab" / name)
+
+
+def assert_same_numbers(view, facts):
+    """What the page shows is what the file says, to the last bit."""
+    lines = {}
+    for row in facts["steps"]:
+        polished = dict(zip(*(row["polish"][key] for key in ("particles", "residual")))) if row.get("polish") else {}
+        for name, residual in zip(row["particles"], row["residual"], strict=True):
+            point = {"step": row["step"], "chain": residual, "residual": polished.get(name, residual)}
+            lines.setdefault(str(name), []).append(point)
+    assert view["lines"] == lines
+    assert {thumb["particle"]: float(thumb["residual"]) for thumb in view["thumbs"]} == {
+        name: points[-1]["residual"] for name, points in lines.items()
+    }
+    assert view["distances"] == [{"step": row["step"], "distance": row["pairwise_distance"]} for row in facts["steps"]]
+    assert float(view["noiseFloor"]) == float(view["floor"]) == facts["measurement"]["noise_floor"]
+    left = facts["steps"][-1].get("pruning", {}).get("kept") or facts["steps"][-1]["particles"]
+    best = min((name for name in lines if int(name) in left), key=lambda name: lines[name][-1]["residual"])
+    assert view["blind"] == best
+    assert [thumb["particle"] for thumb in view["thumbs"] if thumb["blind"] == "true"] == [best]
+
+
+@in_editor
+def test_the_numbers_shown_are_those_of_the_record(page, server):
+    page.console_errors.clear()
+    load(page, small(seed=101, particles=3))
+    assert page.locator(VIEW).count() == 0
+    run(page)
+    (view,) = seen(page)
+    facts = record_named(server, view["file"])
+    assert facts["seed"] == 101
+    assert_same_numbers(view, facts)
+    assert (view["status"], view["steps"], view["step"], view["phases"]) == ("finished", "4", "3", "explore")
+    assert all(thumb["loaded"] == 64 for thumb in view["thumbs"])
+    assert "blind choice" in view["thumbs"][int(view["blind"])]["text"]
+    assert view["file"] in view["text"]
+    assert "step 4 of 4" in view["label"]
+    assert not_of_the_editor(page.console_errors) == []
+
+
+SEARCH = """() => {
+    const daps = window.app.graph.nodes.find(node => node.type === "SamplerLabLatentDAPS");
+    for (const [type, input] of [["SamplerLabRepulsion", "repulsion"], ["SamplerLabPruning", "pruning"],
+                                 ["SamplerLabHardConsistency", "hard_consistency"]]) {
+        const node = LiteGraph.createNode(type);
+        window.app.graph.add(node);
+        node.connect(0, daps, daps.inputs.findIndex(slot => slot.name === input));
+    }
+}"""
+
+
+@in_editor
+def test_a_search_shows_who_was_dropped_why_and_when(page, server):
+    load(page, small(seed=102, steps=6, particles=4))
+    page.evaluate(SEARCH)
+    run(page)
+    (view,) = seen(page)
+    facts = record_named(server, view["file"])
+    assert_same_numbers(view, facts)
+    ((when, pruning),) = [(row["step"], row["pruning"]) for row in facts["steps"] if row.get("pruning")]
+    assert len(pruning["dropped"]) == 2
+    shown = {int(thumb["particle"]): thumb for thumb in view["thumbs"]}
+    reasons = {entry["particle"]: entry["reason"] for entry in pruning["dropped"]}
+    assert {name: thumb["dropped"] for name, thumb in shown.items() if thumb["dropped"]} == reasons
+    assert all("dropped:" in shown[name]["text"] for name in reasons)
+    assert view["prunes"] == [when, when]  # in both plots
+    assert view["phases"] == "explore prune refine polish"
+    assert any(row.get("repulsion") for row in facts["steps"])
+    assert page.locator(f"{VIEW} rect.repulsion").count() == 2
+
+
+@in_editor
+def test_the_picture_stays_after_a_reload_and_in_the_saved_workflow(page):
+    load(page, small(seed=103))
+    run(page)
+    (before,) = seen(page)
+    saved = page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
+    page.wait_for_function("() => Object.values(localStorage).some(text => text.includes('sampler_lab_run'))")
+    page.reload()
+    page.wait_for_function(READY)
+    assert seen(page) == [before]
+    load(page, small(seed=103))
+    assert page.locator(VIEW).count() == 0
+    load(page, saved)
+    assert seen(page) == [before]
+
+
+@in_editor
+def test_a_reload_in_the_middle_goes_on_and_a_cancelled_run_says_so(page, server):
+    load(page, small(seed=104, steps=1000))
+    start(page)
+    page.wait_for_function("selector => document.querySelector(selector)?.dataset.step > 0", arg=VIEW)
+    page.wait_for_function("() => Object.values(localStorage).some(text => text.includes('sampler_lab_run'))")
+    page.reload()
+    page.wait_for_function(READY)
+    (after,) = seen(page, "running")
+    page.wait_for_function(
+        "([selector, step]) => Number(document.querySelector(selector).dataset.step) > step",
+        arg=[VIEW, int(after["step"])],
+    )
+    page.evaluate("() => window.app.api.interrupt()")
+    (view,) = seen(page, "cancelled")
+    facts = record_named(server, view["file"])
+    assert facts["status"] == "cancelled"
+    assert_same_numbers(view, facts)
+    assert "cancelled" in view["label"]
+
+
+SECOND = """() => {
+    const graph = window.app.graph;
+    const find = type => graph.nodes.find(node => node.type === type);
+    const copy = type => {
+        const [old, node] = [find(type), LiteGraph.createNode(type)];
+        graph.add(node);
+        old.inputs.forEach((slot, k) => {
+            const link = slot.link === null ? null : graph.links.get?.(slot.link) ?? graph.links[slot.link];
+            if (link) graph.getNodeById(link.origin_id).connect(link.origin_slot, node, k);
+        });
+        return node;
+    };
+    const [sampler, chain, decode, save] =
+        ["SamplerLabLatentDAPS", "SamplerCustomAdvanced", "VAEDecode", "SaveImage"].map(copy);
+    const into = (from, to, name) => from.connect(0, to, to.inputs.findIndex(slot => slot.name === name));
+    into(sampler, chain, "sampler");
+    into(chain, decode, "samples");
+    into(decode, save, "images");
+    sampler.widgets.find(widget => widget.name === "mcmc_steps").value = 1;
+}"""
+
+
+@in_editor
+def test_two_nodes_in_one_graph_show_their_own_runs(page, server):
+    load(page, small(seed=105))
+    page.evaluate(SECOND)
+    run(page)
+    page.wait_for_function(
+        "selector => document.querySelectorAll(selector).length === 2", arg=f'{VIEW}[data-status="finished"]'
+    )
+    views = seen(page)
+    files = {view["file"]: record_named(server, view["file"]) for view in views}
+    assert sorted(facts["options"]["mcmc"]["steps"] for facts in files.values()) == [1, 2]
+    for view in views:
+        assert_same_numbers(view, files[view["file"]])
+    shown = page.evaluate(
+        """property => Object.fromEntries(window.app.graph.nodes.filter(node => node.properties[property]).map(node =>
+            [node.properties[property].file, node.widgets.find(widget => widget.name === "mcmc_steps").value]))""",
+        PROPERTY,
+    )
+    assert {name: steps or 2 for name, steps in shown.items()} == {
+        name: facts["options"]["mcmc"]["steps"] for name, facts in files.items()
+    }
+
+
+def remembered(node_id="11", **changes):
+    """A run as a workflow keeps it."""
+    row = {"step": 0, "sigma": 1.0, "phase": "explore", "particles": [0, 1], "residual": [2.0, 1.0]}
+    message = {
+        "node": node_id,
+        "status": "finished",
+        "phase": None,
+        "steps": 1,
+        "count": 2,
+        "noise_floor": 0.5,
+        "blind": 1,
+        "rows": [row | {"pairwise_distance": 0.25}],
+        "thumbnails": {},
+        "seconds": 1.0,
+        "file": "run_00001.json",
+    }
+    return copy.deepcopy(message) | changes
+
+
+def with_run(remembered_run):
+    workflow = small(seed=106)
+    for node in workflow["nodes"]:
+        if node["type"] == "SamplerLabLatentDAPS":
+            assert node["id"] == 11
+            node.setdefault("properties", {})[PROPERTY] = remembered_run
+    return workflow
+
+
+MALFORMED = [
+    "a text",
+    [1, 2],
+    {},
+    remembered(rows=None),
+    remembered(rows=[{"step": 0}]),
+    remembered(rows=[{**remembered()["rows"][0], "residual": [1.0]}]),
+    remembered(status="<b>done</b>"),
+    remembered(count=1e12, steps="many"),
+    remembered(thumbnails={"0": "https://example.org/picture.jpg"}),
+    remembered(node_id="99"),
+]
+
+
+@in_editor
+def test_a_workflow_with_a_malformed_run_opens_without_it(page):
+    load(page, with_run(remembered()))
+    assert len(seen(page)) == 1
+    page.console_errors.clear()
+    for malformed in MALFORMED:
+        load(page, with_run(malformed))
+        assert page.locator(VIEW).count() == 0, malformed
+    assert not_of_the_editor(page.console_errors) == []
+
+
+@in_editor
+def test_a_run_that_ended_while_the_workflow_was_closed_is_not_said_to_run(page):
+    load(page, with_run(remembered(status="running", prompt_id="a prompt of yesterday")))
+    (view,) = seen(page, "lost")
+    assert "ended unseen" in view["label"]
+
+
+@in_editor
+def test_what_happened_while_another_workflow_was_open_is_shown_on_coming_back(page, server):
+    workflow = small(seed=107, steps=20)
+    load(page, workflow)
+    start(page)
+    page.wait_for_function("() => window.runs.length > 0")
+    other = small(seed=107)
+    other["id"] = "00000000-0000-4000-8000-000000000000"
+    load(page, other)
+    page.wait_for_function("() => window.runEnd !== null", timeout=300_000)
+    assert page.locator(VIEW).count() == 0
+    load(page, workflow)
+    (view,) = seen(page)
+    assert_same_numbers(view, record_named(server, view["file"]))
