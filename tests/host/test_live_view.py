@@ -192,7 +192,8 @@ def assert_same_numbers(view, facts):
     """What the page shows is what the file says, to the last bit."""
     lines = {}
     for row in facts["steps"]:
-        polished = dict(zip(*(row["polish"][key] for key in ("particles", "residual")))) if row.get("polish") else {}
+        polish = row.get("polish") or {"particles": [], "residual": []}
+        polished = dict(zip(polish["particles"], polish["residual"], strict=True))
         for name, residual in zip(row["particles"], row["residual"], strict=True):
             point = {"step": row["step"], "chain": residual, "residual": polished.get(name, residual)}
             lines.setdefault(str(name), []).append(point)
@@ -221,9 +222,25 @@ def test_the_numbers_shown_are_those_of_the_record(page, server):
     assert (view["status"], view["steps"], view["step"], view["phases"]) == ("finished", "4", "3", "explore")
     assert all(thumb["loaded"] == 64 for thumb in view["thumbs"])
     assert "blind choice" in view["thumbs"][int(view["blind"])]["text"]
+    assert int(view["blind"]) == facts["quality"][0]["blind"]
     assert view["file"] in view["text"]
     assert "step 4 of 4" in view["label"]
+    last = facts["steps"][-1]["residual"]
+    assert any(f"residual {residual}," in said_at_the_right_edge(page) for residual in last)
     assert not_of_the_editor(page.console_errors) == []
+
+
+def said_at_the_right_edge(page):
+    """The line with exact numbers when the pointer is over the last step."""
+    return page.evaluate(
+        """selector => {
+            const svg = document.querySelector(`${selector} .residuals svg`);
+            const { right, top } = svg.getBoundingClientRect();
+            svg.dispatchEvent(new PointerEvent("pointermove", { clientX: right - 1, clientY: top + 5 }));
+            return document.querySelector(`${selector} .readout`).textContent;
+        }""",
+        VIEW,
+    )
 
 
 SEARCH = """() => {
@@ -337,6 +354,31 @@ def test_two_nodes_in_one_graph_show_their_own_runs(page, server):
     assert {name: steps or 2 for name, steps in shown.items()} == {
         name: facts["options"]["mcmc"]["steps"] for name, facts in files.items()
     }
+
+
+@in_editor
+def test_a_node_inside_a_subgraph_gets_its_run(page, server):
+    load(page, small(seed=108))
+    inside = page.evaluate(
+        """() => {
+            const { graph } = window.app;
+            if (!graph.convertToSubgraph) return false;
+            graph.convertToSubgraph(new Set(graph.nodes.filter(node => node.type === "SamplerLabLatentDAPS")));
+            return true;
+        }"""
+    )
+    if not inside:
+        pytest.skip("this host's editor has no subgraphs")
+    run(page)
+    message = page.evaluate("() => window.runs.at(-1)")
+    assert ":" in message["node"]
+    kept = page.evaluate(
+        """property => window.app.graph.nodes.filter(node => node.subgraph)
+            .flatMap(node => node.subgraph.nodes.map(inner => inner.properties[property]?.file))""",
+        PROPERTY,
+    )
+    assert kept == [message["file"]]
+    assert record_named(server, message["file"])["seed"] == 108
 
 
 def remembered(node_id="11", **changes):

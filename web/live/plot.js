@@ -68,7 +68,22 @@ function pathOf(points) {
   return parts.length === 1 ? `${parts[0]}h1` : parts.join("");
 }
 
-/** Residual of every particle; ``chosen`` is drawn thicker. Every line carries its exact numbers. */
+/** Round numbers between 10^low and 10^high: 1, 2, 5 within a short stretch, else at most five powers of ten. */
+function ticks(low, high) {
+  const every = Math.ceil((high - low) / 5);
+  const steps = high - low > 1.5 ? [1] : [1, 2, 5];
+  const found = [];
+  for (let decade = Math.floor(low); decade <= high; decade++) {
+    if (decade % every) continue;
+    for (const step of steps) {
+      const value = Number(`${step}e${decade}`);
+      if (Math.log10(value) >= low && Math.log10(value) <= high) found.push(value);
+    }
+  }
+  return found;
+}
+
+/** Residual of every particle; the blind choice is drawn thicker. Every line carries its exact numbers. */
 export function drawResiduals(svg, width, height, message, particles, words) {
   svg.replaceChildren();
   const axis = stepAxis(width, message.steps);
@@ -76,26 +91,25 @@ export function drawResiduals(svg, width, height, message, particles, words) {
   const values = particles.flatMap(({ points }) => points.flatMap((point) => [point.chain, point.residual]));
   const logs = values.filter((value) => value > 0).map((value) => Math.log10(value / unit));
   if (unit !== 1) logs.push(0);
-  const low = Math.max(Math.min(...logs, 0) - 0.1, Math.max(...logs, 0) - DECADES_MOST);
-  const high = Math.max(...logs, low + 0.8) + 0.15;
+  const high = logs.length ? Math.max(...logs) : 1;
+  const span = Math.min(DECADES_MOST, Math.max(0.3, high - Math.min(...logs, high)));
+  const low = high - 1.16 * span; // room for the label under the noise floor
   const y = (value) => {
     if (value === null) return null;
     const at = value > 0 ? Math.log10(value / unit) : low;
-    return 4 + ((high - Math.max(low, at)) / (high - low)) * (height - 8);
+    return 6 + ((high - Math.max(low, at)) / (high - low)) * (height - 8);
   };
   drawPhases(svg, axis, height, message, words, true);
-  const every = Math.ceil((high - low) / 4);
-  for (let decade = Math.ceil(low); decade <= high; decade++) {
-    const at = y(unit * 10 ** decade);
-    if (decade % every) continue;
+  for (const value of ticks(low, high)) {
+    const at = y(unit * value);
     draw(svg, "line", { x1: LEFT, x2: axis.right, y1: at, y2: at, stroke: "currentColor", opacity: 0.15 });
-    const text = decade > 3 || decade < -2 ? `1e${decade}` : String(10 ** decade);
+    const text = value >= 1e4 || value < 1e-2 ? value.toExponential(0).replace("e+", "e") : String(value);
     label(svg, LEFT - 4, Math.max(10, at + 4), unit === 1 ? text : `${text}×`, "end", { opacity: 0.8 });
   }
   if (unit !== 1) {
     const floor = { x1: LEFT, x2: axis.right, y1: y(unit), y2: y(unit), stroke: "currentColor" };
     draw(svg, "line", { ...floor, "stroke-dasharray": "5 4", class: "floor", "data-noise-floor": unit });
-    label(svg, axis.right, y(unit) - 4, words.noiseFloor, "end");
+    label(svg, axis.right, y(unit) + 12, words.noiseFloor, "end");
   }
   for (const { name, points, reason } of particles) {
     const stroke = { stroke: colourOf(name), fill: "none", opacity: reason === null ? 1 : 0.65 };

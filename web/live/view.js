@@ -18,6 +18,7 @@ const STYLE = `
 .sampler-lab-run figure img { display: block; box-sizing: border-box; width: var(--side); height: var(--side);
   border: 3px solid; border-radius: 3px; object-fit: cover; background: #8884; }
 .sampler-lab-run figure.dropped img { filter: grayscale(1); opacity: 0.5; border-style: dashed; }
+.sampler-lab-run .many .note { display: none; }
 .sampler-lab-run figcaption div { overflow-wrap: anywhere; }
 .sampler-lab-run .plot { position: relative; flex: 1 0 auto; }
 .sampler-lab-run .plot svg { position: absolute; inset: 0; display: block; width: 100%; height: 100%; }
@@ -143,7 +144,9 @@ export class RunView {
 
   drawThumbnails(particles) {
     const { message, words } = this;
-    this.thumbs.style.setProperty("--side", particles.length > 8 ? "44px" : "68px");
+    const many = particles.length > 8; // then the reasons stand in the tooltips only
+    this.thumbs.style.setProperty("--side", many ? "44px" : "68px");
+    this.thumbs.classList.toggle("many", many);
     const names = new Set(particles.map((particle) => particle.name));
     for (const [name, figure] of this.figures) {
       if (names.has(name)) continue;
@@ -157,7 +160,8 @@ export class RunView {
       figure.image.style.visibility = url ? "visible" : "hidden";
       const chosen = particle.name === message.blind;
       const relative = message.noise_floor > 0 ? `${short(this.times(particle.residual))}×` : short(particle.residual);
-      say(figure.name, `${chosen ? "★ " : ""}${particle.name}${particle.residual === null ? "" : ` · ${relative}`}`);
+      const between = many ? " " : " · ";
+      say(figure.name, `${chosen ? "★ " : ""}${particle.name}${particle.residual === null ? "" : between + relative}`);
       const notes = [];
       if (chosen) notes.push(words.blind);
       if (particle.parent !== null) notes.push(words.copyOf(particle.parent));
@@ -231,6 +235,8 @@ export class RunView {
       drawPointer(each, plot.axis, each.clientHeight, row ? row.step : null);
     }
     this.hint = "";
+    // No shorter than it was: the plot under the pointer must not move.
+    this.readout.style.minHeight = event ? `${this.readout.offsetHeight}px` : "";
     if (row) {
       const where = `${words.step(row.step + 1, message.steps)}, ${words.sigma} ${short(row.sigma)}`;
       if (svg === this.distances) {

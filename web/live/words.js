@@ -18,7 +18,7 @@ const EN = {
   notFinite: "not finite",
   record: "record",
   sigma: "σ",
-  reason: (text) => text,
+  reason: (text) => text.replace(/ times the best$/, "× best"),
   summary: (what) => `Live view of the run: ${what}.`,
 };
 
