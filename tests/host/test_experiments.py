@@ -1,0 +1,234 @@
+"""Experiments through the prompt queue of a real host: resumed, interrupted, with images that cannot be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from recorded_runs import particle, write_experiment
+from sampler_lab.experiments.runner import emoji_pictures, folder_pictures, is_finished, load_template, run_experiment
+from sampler_lab.experiments.settings import EXPERIMENTS, Experiment, Options
+from sampler_lab.labkit import places
+from sampler_lab.labkit.client import Client
+from sampler_lab.labkit.console import Console
+from sampler_lab.labkit.errors import LabError
+from sampler_lab.labkit.link import link_folder
+from sampler_lab.labkit.server import Server, make_base
+from sampler_lab.posterior.metrics_file import load_metrics
+
+pytestmark = pytest.mark.host
+
+INDEX = places.ROOT / "priors" / "held_out" / "index.json"
+QUICK = Options(num_samples=2, steps=3)
+
+
+@pytest.fixture
+def template(object_info):
+    prompt = load_template(places.TEMPLATES / "phase_retrieval.json", object_info)
+    for node in prompt.values():
+        if node["class_type"] == "SamplerLabLatentDAPS":
+            node["inputs"]["mcmc_steps"] = 1
+    return prompt
+
+
+def go(client, template, pictures, results, options=QUICK, name="quick", first=0):
+    said = io.StringIO()
+    outcome = run_experiment(Console(said), client, template, Experiment(name, "?", options), pictures, results, first)
+    return outcome, said.getvalue()
+
+
+def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, template, tmp_path):
+    pictures = emoji_pictures(INDEX, 3, 0)
+    assert len({picture.label for picture in pictures}) == 3, "the first of every class come first"
+    outcome, said = go(client, template, pictures[:2], tmp_path)
+    assert (outcome.finished, outcome.skipped, outcome.failed, outcome.complete) == (2, 0, 0, True)
+    assert "dB blind, aligned" in said
+    home = tmp_path / "quick"
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*.*") if path.name != "experiment.json"}
+    metrics = load_metrics(home / pictures[0].name / "metrics.json")
+    assert metrics["status"] == "finished"
+    assert metrics["seed"] == 42
+    assert {path.name for path in (home / pictures[0].name).iterdir()} == {
+        *("metrics.json", "blind.png", "particles_0.png", "particles_1.png")
+    }
+    outcome, said = go(client, template, pictures, tmp_path)
+    assert (outcome.finished, outcome.skipped) == (1, 2)
+    assert "2 of 3 images are there already" in said
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert json.loads((home / "experiment.json").read_text())["images"] == [picture.name for picture in pictures]
+
+
+def test_an_image_does_not_depend_on_how_the_set_was_split(client, template, tmp_path):
+    whole, split = tmp_path / "whole", tmp_path / "split"
+    go(client, template, emoji_pictures(INDEX, 2, 0), whole)
+    second = emoji_pictures(INDEX, 1, 1)
+    go(client, template, second, split, first=1)
+    tables = [load_metrics(at / "quick" / second[0].name / "metrics.json")["quality"] for at in (whole, split)]
+    assert tables[0] == tables[1]
+
+
+def test_images_that_cannot_be_read_are_reported_and_the_rest_is_done(client, template, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    shutil.copy(places.ROOT / "priors" / "held_out" / "tiger-face.png", folder / "b tiger.png")
+    (folder / "a broken.png").write_bytes(b"this is no picture")
+    (folder / "notes.txt").write_text("not an image")
+    outcome, said = go(client, template, folder_pictures(folder, None, 0), tmp_path)
+    assert (outcome.failed, outcome.finished, outcome.complete) == (1, 1, False) or outcome.stopped
+    home = tmp_path / "quick"
+    assert (home / "a-broken" / "error.txt").read_text().strip()
+    assert "failed" in said
+    if outcome.stopped is None:
+        assert is_finished(home / "b-tiger")
+    # Mended, the same call does the rest, and the note of failure is gone.
+    Image.new("RGB", (70, 50), (200, 30, 30)).save(folder / "a broken.png")
+    outcome, _ = go(client, template, folder_pictures(folder, None, 0), tmp_path)
+    assert outcome.complete
+    assert is_finished(home / "a-broken")
+    assert is_finished(home / "b-tiger")
+    assert not (home / "a-broken" / "error.txt").exists()
+
+
+def test_results_of_other_options_are_not_mixed(client, template, tmp_path):
+    pictures = emoji_pictures(INDEX, 1, 0)
+    go(client, template, pictures, tmp_path)
+    with pytest.raises(LabError, match="holds results of other options"):
+        go(client, template, pictures, tmp_path, QUICK.changed(num_samples=3))
+
+
+def test_every_part_reaches_the_graph(client, template, tmp_path):
+    options = QUICK.changed(
+        num_samples=3, repulsion_scale=0.05, pruning_step=500, pruning_keep=1, optimization_step=400, steps=5
+    )
+    go(client, template, emoji_pictures(INDEX, 1, 0), tmp_path, options)
+    (file,) = (tmp_path / "quick").rglob("metrics.json")
+    facts = load_metrics(file)
+    assert facts["options"]["repulsion"]["strength"] == pytest.approx(0.05)
+    assert facts["options"]["pruning"]["progress"] == pytest.approx(0.5)
+    assert facts["options"]["hard_consistency"]["start"] == pytest.approx(0.6)
+    assert [len(row["particles"]) for row in facts["steps"]] == [3, 3, 3, 1, 1]
+    assert [bool(row.get("polish")) for row in facts["steps"]] == [False, False, True, True, True]
+
+
+def test_particles_do_not_depend_on_how_many_there_are(client, template, tmp_path):
+    """exp0 is the same result as single runs: particle 0 of two is the particle of one."""
+    pictures = emoji_pictures(INDEX, 1, 0)
+    residuals = []
+    for n in (1, 2):
+        go(client, template, pictures, tmp_path / str(n), QUICK.changed(num_samples=n))
+        (file,) = (tmp_path / str(n)).rglob("metrics.json")
+        residuals.append([row["residual"][0] for row in load_metrics(file)["steps"]])
+    assert residuals[0] == pytest.approx(residuals[1], rel=1e-2)
+
+
+def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tmp_path):
+    base = make_base(tmp_path / "base")
+    link_folder(places.ROOT, base / "custom_nodes" / places.PACK_NAME)
+    pictures = emoji_pictures(INDEX, 3, 0)
+    with Server(comfyui, base=base) as server:
+        client = Client(server.url, timeout=10)
+        template = load_template(places.TEMPLATES / "phase_retrieval.json", client.object_info())
+        go(client, template, pictures[:1], tmp_path)
+        server.stop()
+        outcome, _ = go(client, template, pictures, tmp_path)
+    assert outcome.stopped.startswith("The server is gone")
+    assert not outcome.complete
+    assert is_finished(tmp_path / "quick" / pictures[0].name)
+    assert not list((tmp_path / "quick").glob(".*"))
+
+
+def test_the_command(server, tmp_path):
+    """``lab.py experiment`` as a person starts it, on a running server; then its report."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(places.ROOT)!r}); from lab import import_pack; import_pack(); "
+        "from sampler_lab.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+
+    def call(*arguments):
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    done = call("exp3", "--count", 1, "--steps", 2, "--server", server.url, "--out", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 images are in" in done.stdout
+    report = call("report", tmp_path / "results", "--out", tmp_path / "report")
+    assert report.returncode == 0, report.stderr
+    assert "exp3" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    for wrong, sentence in (
+        (("exp0", "--pruning_step", "1200"), "Pruning_step is 1200"),
+        (("exp0", "--num_samples", "four"), "Num_samples is 'four'; it must be a whole number."),
+        (("exp0", "--images", tmp_path / "none"), "There is no folder"),
+        (("exp0", "--start", "900"), "--start is 900, but there are"),
+        (("report", tmp_path / "none"), "There is no folder"),
+        (("exp0", "--count", "1", "--server", "http://127.0.0.1:9"), "does not answer"),
+    ):
+        failed = call(*wrong)
+        assert failed.returncode == 1
+        assert sentence in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_a_full_disk_is_one_sentence(server, tmp_path):
+    """Where results should go there is a file, which is as unwritable as a full disk."""
+    (tmp_path / "results").write_text("")
+    code = (
+        f"import sys; sys.path.insert(0, {str(places.ROOT)!r}); from lab import import_pack; import_pack(); "
+        "from sampler_lab.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "exp0", "--count", "1", "--server", server.url]
+    failed = subprocess.run(
+        [*command, "--out", str(tmp_path / "results")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert failed.returncode == 1
+    assert "The results cannot be written" in failed.stderr
+
+
+def test_six_experiments_change_one_thing_each():
+    assert list(EXPERIMENTS) == [f"exp{k}" for k in range(6)]
+    assert EXPERIMENTS["exp0"].options == Options()
+    assert EXPERIMENTS["exp0"].options.seed == 42
+    assert EXPERIMENTS["exp2"].options.pruning_step == EXPERIMENTS["exp4"].options.optimization_step == 200
+    assert Options.progress(200) == pytest.approx(0.8)
+
+
+def test_runs_in_the_editor(client, server, object_info):
+    """Load Runs and Plot Runs on results whose figures are known."""
+    home = Path(server.base) / "output" / "known"
+    write_experiment(home, "exp0", {"cat": [particle(0, 26.0, 26.0)], "dog": [particle(0, 20.0, 22.0)]})
+    prompt = {"1": {"class_type": "SamplerLabLoadRuns", "inputs": {"folder": "known"}}}
+    plots = object_info["SamplerLabPlotRuns"]["input"]["required"]["plot"][1]["options"]
+    for k, plot in enumerate(plots):
+        prompt[f"{10 + k}"] = {
+            "class_type": "SamplerLabPlotRuns",
+            "inputs": {"runs": ["1", 0], "plot": plot, "width": 600},
+        }
+        prompt[f"{20 + k}"] = {
+            "class_type": "SaveImage",
+            "inputs": {"images": [f"{10 + k}", 0], "filename_prefix": f"known_{plot}"},
+        }
+    result = client.run(prompt, timeout=120)
+    assert "| exp0 | 2 |" in result.of("SamplerLabLoadRuns")[0]["text"][0]
+    pictures = [Image.open(io.BytesIO(client.view(file))) for file in result.files("SaveImage")]
+    assert len(pictures) == len(plots)
+    assert {picture.width for picture in pictures} == {600}
+    # A new result is seen, although the graph is the same.
+    write_experiment(home, "exp1", {"cat": [particle(0, 26.0, 26.0)]})
+    result = client.run(prompt, timeout=120)
+    assert "| exp1 | 1 |" in result.of("SamplerLabLoadRuns")[0]["text"][0]
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [("../..", "leads out of ComfyUI's output folder"), ("nowhere/at/all", "there is no folder 'nowhere/at/all'")],
+)
+def test_folders_that_are_refused(client, folder, sentence):
+    from sampler_lab.labkit.outcome import RunFailed
+
+    with pytest.raises(RunFailed, match=sentence):
+        client.run({"1": {"class_type": "SamplerLabLoadRuns", "inputs": {"folder": folder}}}, timeout=60)
