@@ -27,6 +27,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
             description="Draws images that explain a measurement, with your model as the prior. Every item of the "
             "latent batch is a particle: an independent attempt. Use it in SamplerCustomAdvanced with the "
             "Annealing Scheduler.",
+            # Every node has its own run: the host would hand two nodes with equal inputs one cached sampler.
+            not_idempotent=True,
             search_aliases=["phase retrieval", "inverse problem", "posterior sampling", "DAPS", "reconstruction"],
             inputs=[
                 MEASUREMENT.Input(
