@@ -192,10 +192,10 @@ class SamplerLabPruning(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "tolerance",
-                    default=0.5,
+                    default=0.03,
                     min=0.0,
                     max=1000.0,
-                    step=0.05,
+                    step=0.01,
                     optional=True,
                     advanced=True,
                     tooltip="Mode diverse: a different picture is preferred to a duplicate while its residual is at "
@@ -245,7 +245,7 @@ class SamplerLabPruning(io.ComfyNode):
         keep: int,
         progress: float,
         mode: str,
-        tolerance: float = 0.5,
+        tolerance: float = 0.03,
         duplicate_psnr: float = 20.0,
         sigma: float = 0.0,
         effective_share: float = 0.5,

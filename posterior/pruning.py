@@ -39,7 +39,8 @@ class PruningOptions:
     sigma: if greater than 0, it happens after the first step at or below this VE noise level instead.
     mode: one of :data:`MODES`.
     tolerance: a different picture is preferred to a duplicate while its residual is at most 1 + tolerance times the
-        smallest one.
+        smallest one. Measured at 80 % of the annealing on the Emoji prior: within 2 % of the smallest 88 % of the
+        particles ended as a reconstruction, from 2 to 5 % above it 20 %, from 10 to 20 % above it 10 %.
     duplicate_psnr: pictures closer to each other than this, in dB, are duplicates.
     effective_share: of "resample": the effective sample size as a share of N.
     """
@@ -48,7 +49,7 @@ class PruningOptions:
     progress: float = 0.8
     sigma: float = 0.0
     mode: str = "diverse"
-    tolerance: float = 0.5
+    tolerance: float = 0.03
     duplicate_psnr: float = 20.0
     effective_share: float = 0.5
 

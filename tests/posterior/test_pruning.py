@@ -29,7 +29,7 @@ def choose(images, residual, **options):
     return prune(
         torch.tensor(residual),
         torch.stack(images),
-        PruningOptions(**options),
+        PruningOptions(**{"tolerance": 0.5, **options}),
         OPERATOR.symmetries,
         OPERATOR.shift_symmetric,
         OPERATOR.background,
