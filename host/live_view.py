@@ -20,7 +20,7 @@ from ..posterior.record import RunRecord
 __all__ = ["EVENT", "LiveView"]
 
 EVENT = "sampler_lab.run"
-SECONDS_BETWEEN = 0.5
+SECONDS_BETWEEN = 1.0
 THUMBNAIL_SIDE = 96
 
 
@@ -28,7 +28,7 @@ class LiveView:
     """Sends one run to one node of the editor: :meth:`show` at every step, :meth:`close` at the end.
 
     Without a node, or without a server that has a client, nothing is sent and nothing is computed. A message is sent
-    at most twice a second, and at the end of each phase.
+    at most once a second, and at the end of each phase.
     """
 
     def __init__(self, node_id: str | None, record: RunRecord, interval: float = SECONDS_BETWEEN) -> None:

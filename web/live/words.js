@@ -23,7 +23,7 @@ const EN = {
 };
 
 const KO = {
-  phases: { explore: "탐색", prune: "선별", refine: "정련", polish: "마무리" },
+  phases: { explore: "탐색", prune: "가지치기", refine: "다듬기", polish: "마무리" },
   status: { running: "실행 중", finished: "완료", cancelled: "취소됨", failed: "실패", lost: "확인 못 한 사이 종료" },
   lostHint: "편집기가 닫혀 있는 동안 끝난 실행입니다. 나머지는 기록 파일에 있습니다.",
   step: (i, n) => `${n}스텝 중 ${i}스텝`,
