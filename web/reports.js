@@ -1,9 +1,9 @@
-// Shows the quality table on the Compare To Reference node. The node sends its report as Markdown ("ui.text"), which
-// the editor shows only for its own nodes. Everything is put into the page as text, never as HTML.
+// Shows the tables of Compare To Reference and Load Runs on their nodes. They send a report as Markdown ("ui.text"),
+// which the editor shows only for its own nodes. Everything is put into the page as text, never as HTML.
 
 import { app } from "../../scripts/app.js";
 
-const NODE = "SamplerLabCompareToReference";
+const NODES = ["SamplerLabCompareToReference", "SamplerLabLoadRuns"];
 const WIDGET = "quality_report";
 const WIDTH = 760;
 
@@ -78,9 +78,9 @@ function show(node, output) {
 }
 
 app.registerExtension({
-  name: "SamplerLab.CompareToReference",
+  name: "SamplerLab.Reports",
   beforeRegisterNodeDef(nodeType, nodeData) {
-    if (nodeData.name !== NODE) return;
+    if (!NODES.includes(nodeData.name)) return;
     const before = nodeType.prototype.onExecuted;
     nodeType.prototype.onExecuted = function (output) {
       before?.apply(this, arguments);
@@ -91,7 +91,7 @@ app.registerExtension({
   onNodeOutputsUpdated(outputs) {
     for (const [id, output] of Object.entries(outputs ?? {})) {
       const node = app.graph?.getNodeById?.(id);
-      if (node?.comfyClass === NODE) show(node, output);
+      if (NODES.includes(node?.comfyClass)) show(node, output);
     }
   },
 });
