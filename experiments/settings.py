@@ -129,7 +129,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             _experiment(
                 "exp5",
-                "The best setting, of what paid: eight independent particles, pruned to 2 at t = 200. What does it reach?",
+                "The best of what paid, eight independent particles pruned to two at t = 200: what does it reach?",
                 num_samples=8,
                 pruning_step=200,
             ),
