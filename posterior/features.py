@@ -45,6 +45,8 @@ _AUTHORS_FILES = {
 class LatentFeatures:
     """The latent, flattened. Any shape of latent, no network, no cost."""
 
+    decodes = False
+
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """``[N, ...]`` to ``[N, F]``."""
         return z.flatten(1)
@@ -52,6 +54,8 @@ class LatentFeatures:
 
 class PixelFeatures:
     """The decoded image, flattened."""
+
+    decodes = True
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -63,6 +67,8 @@ class PixelFeatures:
 
 class DINOFeatures:
     """DINO's class token of the decoded image."""
+
+    decodes = True
 
     def __init__(self, decoder: Decoder, network: nn.Module, preprocessing: str = "imagenet") -> None:
         """``network``: from :func:`load_dino`, on the device of the decoder's images."""

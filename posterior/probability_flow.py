@@ -15,7 +15,7 @@ import torch
 
 from ..parameterization import Parameterization
 
-__all__ = ["ODEOptions", "probability_flow"]
+__all__ = ["LARGEST_SPACING_SIGMA", "ODEOptions", "probability_flow"]
 
 #: A flow's first level has sigma_ve = infinity; the levels below it are spaced as if it were this.
 LARGEST_SPACING_SIGMA = 80.0

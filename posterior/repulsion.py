@@ -217,7 +217,8 @@ class RepulsionOfStep:
     Then D(x; sigma) is x0_hat as it stands at this level. Along the ODE the same force is added to the score of every
     hop. With no options, strength 0 here, or a single particle there is no correction at all.
 
-    strength: at this level. norms: rms of the force per particle, once it is known.
+    strength: at this level. norms: rms of the force per particle, once it is known. decoder_passes: forward and
+    backward that a feature space of decoded images took, counted per particle.
     """
 
     def __init__(
@@ -232,6 +233,7 @@ class RepulsionOfStep:
         """``sigma_ve``: the annealing level; ``sigma_top``: the first one; ``count``: particles."""
         self.strength = 0.0 if options is None or count < 2 else options.strength_at(sigma_ve, sigma_top)
         self.norms: list[float] | None = None
+        self.decoder_passes = (0, 0)
         self._options, self._features, self._parameterization = options, feature_space, parameterization
         self._sigma_top = sigma_top
         self._force: torch.Tensor | None = None
@@ -245,6 +247,9 @@ class RepulsionOfStep:
         if self._force is None:
             self._force, _ = repulsion(denoised, self._features, self._options.micro_batch)
             self.norms = _rms(self._force).flatten().tolist()
+            if getattr(self._features, "decodes", False):
+                split = 0 < self._options.micro_batch < len(denoised)  # then every latent is decoded twice
+                self.decoder_passes = (len(denoised) * (2 if split else 1), len(denoised))
         return repel_denoised(denoised, x, sigma, self._parameterization, self._force, self._options, self._sigma_top)
 
 

@@ -37,7 +37,7 @@ from ..posterior.hard_consistency import HardConsistencyOptions
 from ..posterior.likelihood import PRECISIONS, Decoder, Likelihood
 from ..posterior.mcmc import MCMCOptions, prior_width, run_chain
 from ..posterior.noise import ParticleNoise
-from ..posterior.probability_flow import ODEOptions, probability_flow
+from ..posterior.probability_flow import LARGEST_SPACING_SIGMA, ODEOptions, probability_flow
 from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..posterior.repulsion import FeatureSpace, RepulsionOfStep, RepulsionOptions, pairwise_distance
@@ -191,6 +191,7 @@ def sample_latent_daps(
     dtype, x = x.dtype, x.float()  # the chain's steps are far below half precision's resolution
     steps, warned = len(sigmas) - 1, False
     levels = [parameterization.sigma_ve(float(sigma)) for sigma in sigmas[:-1]]
+    top = min(max(levels, default=0.0), LARGEST_SPACING_SIGMA)  # a flow may start at sigma_ve = infinity
     pruning = PruningOfRun(options.pruning, levels, len(x), seed, measurement.operator)
     polishing = Polishing(options.hard_consistency, steps, parameterization, likelihood, seed)
     features = feature_space or LatentFeatures()
@@ -211,8 +212,11 @@ def sample_latent_daps(
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
         phase = "refine" if pruning.done else "explore"
         enter(phase)
-        repulsion = RepulsionOfStep(options.repulsion, features, parameterization, levels[i], levels[0], len(x))
+        repulsion = RepulsionOfStep(options.repulsion, features, parameterization, levels[i], top, len(x))
         z0_hat = probability_flow(denoise, x, sigma, parameterization, options.ode, repulsion.correction)
+        if record is not None:
+            forward, backward = repulsion.decoder_passes
+            record.count(decoder_forward=forward, decoder_backward=backward)
         if mask is not None:
             # The host's inpainting wrapper makes the denoiser return the given part exactly; the ODE, which ends at
             # sigma_min, would leave that much noise on it.

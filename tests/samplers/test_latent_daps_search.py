@@ -10,6 +10,7 @@ from sampler_lab.metrics import wilson_interval
 from sampler_lab.operators import Measurement, Operator
 from sampler_lab.operators.symmetry import IDENTITY, Symmetry
 from sampler_lab.parameterization import CONST, VE
+from sampler_lab.posterior.features import PixelFeatures
 from sampler_lab.posterior.hard_consistency import HardConsistencyOptions
 from sampler_lab.posterior.mcmc import MCMCOptions
 from sampler_lab.posterior.noise import ParticleNoise
@@ -108,6 +109,40 @@ def test_repulsion_keeps_particles_apart(parameterization):
     on = [k for k, strength in enumerate(strengths) if strength > 0]
     assert len(on) >= 2
     assert all(repelled[k] > plain[k] for k in on)
+
+
+@pytest.mark.parametrize(("micro_batch", "per_particle"), [(0, 1), (1, 2)])
+def test_decoder_passes_of_a_feature_space_are_counted(micro_batch, per_particle):
+    def calls(options, space):
+        record = RunRecord()
+        run(4, options, record=record, feature_space=space)
+        return record.to_dict()["calls"], sum(row["repulsion"] > 0 for row in record.to_dict()["steps"])
+
+    plain, _ = calls(OPTIONS, None)
+    repelled = replace(OPTIONS, repulsion=replace(REPULSION, micro_batch=micro_batch))
+    found, steps = calls(repelled, PixelFeatures(identity_decoder))
+    assert found["decoder_forward"] - plain["decoder_forward"] == 4 * per_particle * steps > 0
+    assert found["decoder_backward"] - plain["decoder_backward"] == 4 * steps
+    assert calls(repelled, None)[0] == plain
+
+
+def test_a_flow_that_starts_in_pure_noise():
+    """sigma = 1 is sigma_ve = infinity; the strength there is the full one, and everything stays finite."""
+    sigmas = torch.cat([torch.ones(1), CONST.sigma_from_ve(poly_rho(9, 0.05, 20.0))])
+    record = RunRecord()
+    z = sample_latent_daps(
+        gaussian_denoiser(CONST),
+        start(4, 1.0),
+        sigmas,
+        disable=True,
+        measurement=Measurement(Y, Scale(), noise_floor=0.2),
+        decoder=identity_decoder,
+        options=SEARCH,
+        parameterization=CONST,
+        record=record,
+    )
+    assert bool(z.isfinite().all())
+    assert record.to_dict()["steps"][0]["repulsion"] == pytest.approx(REPULSION.strength)
 
 
 def test_no_part_draws_from_the_particles_streams():
