@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .plots import PLOTS
 from .runs import Runs, load_runs
-from .tables import coverage, every_image, paired, phases, summary
+from .tables import coverage, every_image, every_pair, paired, phases, summary
 
 __all__ = ["write_report"]
 
@@ -27,7 +27,7 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
     """
     runs = load_runs(folders)
     out = Path(out)
-    tables = [summary(runs), paired(runs), coverage(runs), phases(runs), every_image(runs)]
+    tables = [summary(runs), paired(runs), every_pair(runs), coverage(runs), phases(runs), every_image(runs)]
     tables = [table for table in tables if table.rows]
     files: list[Path] = []
     (out / "tables").mkdir(parents=True, exist_ok=True)

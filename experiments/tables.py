@@ -12,7 +12,7 @@ from ..metrics.intervals import wilson_interval
 from .comparison import paired_difference
 from .runs import Run, Runs, finite
 
-__all__ = ["Table", "coverage", "every_image", "paired", "phases", "summary"]
+__all__ = ["Table", "coverage", "every_image", "every_pair", "paired", "phases", "summary"]
 
 MISSING = "–"
 PHASES = ("explore", "prune", "refine", "polish")
@@ -175,6 +175,23 @@ def paired(runs: Runs) -> Table:
     head = ["difference", "of", "images", "mean", "95 % interval", "larger / smaller", "sign test p"]
     notes = ["On the images that both have. Differences up to 0.1 dB (0.005 of SSIM) count for neither side."]
     return Table("paired", "Paired differences", head, rows, notes)
+
+
+def every_pair(runs: Runs) -> Table:
+    """Row minus column, for the PSNR that anybody can have: aligned, chosen blind."""
+    names = runs.experiments
+    rows = []
+    for b in names:
+        cells = []
+        for a in names:
+            found = (
+                paired_difference(runs.of(a), runs.of(b), lambda run: run.score("psnr", "blind")) if a != b else None
+            )
+            half = None if found is None or found.low is None else found.mean - found.low
+            cells.append(MISSING if found is None else f"{found.mean:+.2f}" + (f" ± {half:.2f}" if half else ""))
+        rows.append([b, *cells])
+    notes = ["PSNR aligned, blind (dB): row minus column, mean over the images of both, with its 95 % interval."]
+    return Table("pairs", "Every pair", ["minus", *names], rows if len(names) > 2 else [], notes)
 
 
 def every_image(runs: Runs) -> Table:

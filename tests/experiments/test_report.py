@@ -10,7 +10,7 @@ from sampler_lab.experiments.comparison import paired_difference, sign_test
 from sampler_lab.experiments.plots import PLOTS
 from sampler_lab.experiments.report import write_report
 from sampler_lab.experiments.runs import load_runs
-from sampler_lab.experiments.tables import Table, coverage, every_image, paired, phases, summary
+from sampler_lab.experiments.tables import Table, coverage, every_image, every_pair, paired, phases, summary
 from scipy import stats
 
 
@@ -165,6 +165,15 @@ class TestTables:
     def test_paired(self, results):
         row = self.row(paired(load_runs([results])), "exp1 − exp0", "PSNR aligned, blind (dB)")
         assert (row["images"], row["mean"], row["larger / smaller"]) == ("2", "+1.00", "2 / 0")
+
+    def test_every_pair(self, results, tmp_path):
+        assert every_pair(load_runs([results])).rows == [], "two experiments have one pair, which is there already"
+        write_experiment(results, "exp2", {"cat": [particle(0, 25.0, 25.0)]})
+        table = every_pair(load_runs([results]))
+        half = math.tan(0.475 * math.pi) * 0.5
+        assert self.row(table, "exp1")["exp0"] == f"+1.00 ± {half:.2f}"
+        assert self.row(table, "exp0")["exp1"] == f"-1.00 ± {half:.2f}"
+        assert self.row(table, "exp2") == {"minus": "exp2", "exp0": "-1.00", "exp1": "-1.50", "exp2": "–"}
 
     def test_every_image(self, results):
         row = self.row(every_image(load_runs([results])), "owl")
