@@ -45,6 +45,7 @@ def psnr(runs: Runs) -> Any:
         if values:
             axes.hlines(fmean(values), x - 0.3, x + 0.3, color=_colour(x), lw=3, zorder=3)
             axes.annotate(f"{fmean(values):.2f}", (x + 0.32, fmean(values)), va="center", fontsize=9)
+    axes.set_xlim(-0.6, len(names) - 0.2)
     axes.set_xticks(range(len(names)), names)
     axes.set(ylabel="PSNR aligned, blind choice (dB)", title="A dot an image, a bar the mean")
     return figure
