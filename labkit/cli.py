@@ -71,15 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep-running", action="store_true", help="leave the editor open afterwards, until Ctrl-C")
     command("test", _test, "run the tests; further arguments go to pytest", forwards=True)
     command("serve", _serve, "open the editor, until Ctrl-C")
-    experiment = command(
-        "experiment",
-        _experiment,
-        "run exp0 … exp5 on images, or report on runs; further arguments go to it",
-        forwards=True,
-    )
-    experiment.add_argument("name", metavar="NAME|report")
+    experiment = command("experiment", _experiment, "run exp0 … exp5 on images, or report on runs", forwards=True)
+    experiment.add_argument("name", metavar="NAME", help="exp0 … exp5, a name of your own, or report (then folders)")
     experiment.add_argument(
         "--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own"
+    )
+    experiment.epilog = (
+        "Also --images DIR|emoji, --count N, --start K, --out DIR, --workflow FILE, and every option of an experiment: "
+        "--num_samples, --repulsion_scale, --repulsion_sigma_break, --repulsion_schedule, --repulsion_dino_model, "
+        "--pruning_step, --optimization_step (−1: off), --seed … (experiments/settings.py). report takes folders and --out."
     )
     bench = command("bench", _bench, "run benchmarks/NAME.py; further arguments go to it", forwards=True)
     bench.add_argument("name", metavar="NAME")
