@@ -7,6 +7,7 @@ picture = client.view(result.files("SaveImage")[0])
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mimetypes
 import time
@@ -89,7 +90,7 @@ class Client:
         on_progress: Callable[[Progress], None] | None = None,
         timeout: float | None = None,
     ) -> Result:
-        """``queue`` and ``wait``, listening from before the start, so that no progress is missed."""
+        """``queue`` and ``wait``, listening from before the start, so that no progress is missed; Ctrl-C cancels it."""
         try:
             socket = self.connect()
         except OSError as error:
@@ -100,7 +101,13 @@ class Client:
             socket.close()
             raise
         types = {key: node["class_type"] for key, node in prompt.items()}
-        return self._wait(socket, prompt_id, types, on_progress, timeout)
+        try:
+            return self._wait(socket, prompt_id, types, on_progress, timeout)
+        except KeyboardInterrupt:
+            # The server may be somebody's: it shall not go on with what nobody waits for.
+            with contextlib.suppress(LabError):
+                self.cancel(prompt_id)
+            raise
 
     def connect(self) -> WebSocket:
         """The host's stream of messages to this client, once the host has begun to send on it."""

@@ -7,11 +7,13 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from recorded_runs import particle, write_experiment
+from sampler_lab.experiments.graph import Picture, prompt_of
 from sampler_lab.experiments.runner import emoji_pictures, folder_pictures, is_finished, load_template, run_experiment
 from sampler_lab.experiments.settings import EXPERIMENTS, Experiment, Options
 from sampler_lab.labkit import places
@@ -141,6 +143,23 @@ def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tm
     assert not outcome.complete
     assert is_finished(tmp_path / "quick" / pictures[0].name)
     assert not list((tmp_path / "quick").glob(".*"))
+
+
+def test_ctrl_c_takes_the_prompt_back(client, template, tmp_path):
+    """On somebody's server nothing goes on that nobody waits for; the experiment goes on from there later."""
+    picture = emoji_pictures(INDEX, 1, 5)
+    prompt = prompt_of(template, Picture(picture[0].name, emoji=picture[0].emoji), Options(steps=400), "stopped")
+
+    def stop(progress):
+        if progress.value > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.run(prompt, on_progress=stop)
+    ends = time.monotonic() + 60
+    while any(client.queue_state()):
+        assert time.monotonic() < ends, "the prompt still runs"
+        time.sleep(0.2)
 
 
 def test_the_command(server, tmp_path):
