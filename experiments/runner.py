@@ -192,7 +192,7 @@ def _begin(home: Path, experiment: Experiment, pictures: Iterable[Source]) -> No
             raise LabError(f"{file} is not readable as an experiment; move it away, or give another --out.") from None
         if not same:
             raise LabError(
-                f"{home} holds results of other options; give another --out or another --name, or move them away."
+                f"{home} holds results of other options; give another --out, or the experiment a name of your own."
             )
     write_json(file, {"schema": SCHEMA, **asked, "images": names})
 
