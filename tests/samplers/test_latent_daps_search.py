@@ -13,6 +13,7 @@ from sampler_lab.parameterization import CONST, VE
 from sampler_lab.posterior.features import PixelFeatures
 from sampler_lab.posterior.hard_consistency import HardConsistencyOptions
 from sampler_lab.posterior.mcmc import MCMCOptions
+from sampler_lab.posterior.memory import resident_bytes
 from sampler_lab.posterior.noise import ParticleNoise
 from sampler_lab.posterior.probability_flow import ODEOptions
 from sampler_lab.posterior.pruning import PruningOptions
@@ -211,6 +212,21 @@ def test_cost_falls_with_the_particles():
     calls = {phase["name"]: phase["calls"] for phase in record.to_dict()["phases"]}
     for kind in ("denoiser", "decoder_forward", "decoder_backward"):
         assert calls["explore"][kind] == 2 * calls["refine"][kind] > 0
+
+
+@pytest.mark.skipif(resident_bytes() is None, reason="nothing here can tell the memory of a process")
+def test_memory_falls_with_the_particles():
+    """A decoder that needs 32 MiB a particle: of eight particles 256 MiB, of the two that are left 64."""
+    size = 32 * 2**20
+
+    def decoder(z):
+        needed = torch.ones(len(z), size // 4)
+        return z + 0 * needed[:, :1].reshape(-1, 1, 1, 1)
+
+    record = RunRecord()
+    run(8, replace(OPTIONS, pruning=PRUNING), steps=4, decoder=decoder, record=record)
+    peaks = {phase["name"]: phase["peak_memory_bytes"] for phase in record.to_dict()["phases"]}
+    assert peaks["explore"] - peaks["refine"] > 4 * size
 
 
 def test_mask_and_model_follow_the_survivors():
