@@ -28,7 +28,7 @@ from ..posterior.metrics_file import load_metrics, write_json
 from .graph import Picture, Prompt, prompt_of
 from .settings import Experiment
 
-__all__ = ["Outcome", "emoji_pictures", "folder_pictures", "is_finished", "load_template", "run_experiment"]
+__all__ = ["Outcome", "Source", "emoji_pictures", "folder_pictures", "is_finished", "load_template", "run_experiment"]
 
 SCHEMA = "sampler-lab/experiment/1"
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -147,7 +147,7 @@ def run_experiment(
 
             try:
                 picture = _upload(client, source)
-                prompt = prompt_of(template, picture, experiment.options, _prefix(home, experiment, source), number)
+                prompt = prompt_of(template, picture, experiment.options, _prefix(experiment, source), number)
                 result = client.run(prompt, on_progress=show)
                 _keep(client, result, home / source.name)
                 finished += 1
@@ -245,7 +245,7 @@ def _fail(folder: Path, sentence: str) -> str:
     return f"failed: {sentence}"
 
 
-def _prefix(home: Path, experiment: Experiment, source: Source) -> str:
+def _prefix(experiment: Experiment, source: Source) -> str:
     return f"sampler_lab/experiments/{_safe(experiment.name)}/{source.name}"
 
 
