@@ -1,32 +1,17 @@
 """Run by test_decoder.py in a process of its own, inside the ComfyUI folder: the differentiable decoder, as JSON."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import torch
+from inside_host import enter_host
 
-ROOT = Path(__file__).resolve().parents[2]
-host = sys.argv[1]
-sys.argv = [sys.argv[0]] + ([] if torch.cuda.is_available() else ["--cpu"])
-sys.path.insert(0, host)
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+enter_host()
 
 import comfy.latent_formats  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.sd  # noqa: E402
 from comfy.ldm.models.autoencoder import AutoencoderKL  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("lab", ROOT / "lab.py")
-lab = importlib.util.module_from_spec(spec)
-sys.modules["lab"] = lab
-spec.loader.exec_module(lab)
-lab.import_pack()
-
 from sampler_lab.host.decoder import DifferentiableDecoder  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_model, emoji_vae  # noqa: E402
 

@@ -3,47 +3,23 @@
 A process of its own, because importing ComfyUI changes much of an interpreter (arguments, logging, memory management).
 """
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import torch
+from inside_host import enter_host, sentence
 
-ROOT = Path(__file__).resolve().parents[2]
-host = sys.argv[1]
-sys.argv = [sys.argv[0]] + ([] if torch.cuda.is_available() else ["--cpu"])
-sys.path.insert(0, host)
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+enter_host()
 
 import comfy.model_management  # noqa: E402
 import comfy.sd  # noqa: E402
 import latent_preview  # noqa: E402
 from comfy.model_patcher import ModelPatcher  # noqa: E402
-
-import nodes  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("lab", ROOT / "lab.py")
-lab = importlib.util.module_from_spec(spec)
-sys.modules["lab"] = lab
-spec.loader.exec_module(lab)
-lab.import_pack()
-
 from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_vae  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
 from sampler_lab.priors.loader import load_emoji_prior  # noqa: E402
 
-
-def sentence(call, *arguments, **named) -> str:
-    """The sentence of the ValueError that a call raises, or nothing."""
-    try:
-        call(*arguments, **named)
-    except ValueError as error:
-        return str(error)
-    return ""
+import nodes  # noqa: E402
 
 
 @torch.inference_mode()

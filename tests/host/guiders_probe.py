@@ -1,7 +1,6 @@
 """Run by test_guiders.py in a process of its own, inside the ComfyUI folder: writes measurements as JSON."""
 
 import copy
-import importlib.util
 import json
 import logging
 import sys
@@ -9,26 +8,13 @@ import tempfile
 from pathlib import Path
 
 import torch
+from inside_host import enter_host, sentence
 
-ROOT = Path(__file__).resolve().parents[2]
-host = sys.argv[1]
-sys.argv = [sys.argv[0]] + ([] if torch.cuda.is_available() else ["--cpu"])
-sys.path.insert(0, host)
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+enter_host()
 
 import comfy.samplers  # noqa: E402
 import folder_paths  # noqa: E402
 from comfy.model_patcher import ModelPatcher, set_model_options_post_cfg_function  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("lab", ROOT / "lab.py")
-lab = importlib.util.module_from_spec(spec)
-sys.modules["lab"] = lab
-spec.loader.exec_module(lab)
-lab.import_pack()
-
 from sampler_lab.guiders.likelihood import LikelihoodGuider, new_likelihood_record  # noqa: E402
 from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
 from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
@@ -106,15 +92,6 @@ def norm(guider, **settings):
 
 def residual(measurement, latent):
     return measurement.residual(2 * VAE.decode(latent).movedim(-1, 1) - 1).tolist()
-
-
-def sentence(call, *arguments, **named) -> str:
-    """The sentence of the ValueError that a call raises, or nothing."""
-    try:
-        call(*arguments, **named)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def zero_strength(measurement) -> dict:

@@ -1,46 +1,21 @@
 """Run by test_registration.py in a process of its own, inside the ComfyUI folder: writes what it finds as JSON."""
 
-import importlib.util
 import json
 import logging
 import sys
-from pathlib import Path
 
-import torch
+from inside_host import enter_host, sentence
 
-ROOT = Path(__file__).resolve().parents[2]
-host = sys.argv[1]
-sys.argv = [sys.argv[0]] + ([] if torch.cuda.is_available() else ["--cpu"])
-sys.path.insert(0, host)
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+enter_host()
 
 import comfy.k_diffusion.sampling as k_diffusion  # noqa: E402
 import comfy.model_sampling as model_sampling  # noqa: E402
 import comfy.samplers as host_samplers  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("lab", ROOT / "lab.py")
-lab = importlib.util.module_from_spec(spec)
-sys.modules["lab"] = lab
-spec.loader.exec_module(lab)
-lab.import_pack()
-
 from sampler_lab.host.registration import register, register_sampler, register_scheduler  # noqa: E402
 from sampler_lab.host.samplers import catalogue_sampler, drops_penultimate_sigma  # noqa: E402
 from sampler_lab.host.schedulers import SCHEDULES, ScheduleOptions, schedule_sigmas  # noqa: E402
 from sampler_lab.host.trajectory import Trajectory, recording  # noqa: E402
 from sampler_lab.samplers import CATALOGUE  # noqa: E402
-
-
-def sentence(call, *arguments, **named) -> str:
-    """The sentence of the ValueError that a call raises, or nothing."""
-    try:
-        call(*arguments, **named)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 class Heard(logging.Handler):

@@ -4,34 +4,19 @@ Every particle has something of its own that the host keeps: a class, a mask on 
 latent. A run that took the first rows instead of the surviving ones would end elsewhere.
 """
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from inside_host import enter_host
 
-ROOT = Path(__file__).resolve().parents[2]
-host = sys.argv[1]
-sys.argv = [sys.argv[0]] + ([] if torch.cuda.is_available() else ["--cpu"])
-sys.path.insert(0, host)
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
-
-import comfy.controlnet  # noqa: E402
-import comfy.samplers  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("lab", ROOT / "lab.py")
-lab = importlib.util.module_from_spec(spec)
-sys.modules["lab"] = lab
-spec.loader.exec_module(lab)
-lab.import_pack()
+enter_host()
 
 from dataclasses import replace  # noqa: E402
 
+import comfy.controlnet  # noqa: E402
+import comfy.samplers  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_model, emoji_vae  # noqa: E402
 from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
 from sampler_lab.host.rows import select_rows  # noqa: E402

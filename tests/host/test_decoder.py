@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-PROBE = Path(__file__).with_name("decoder_probe.py")
+from inside_host import found_by
 
 pytestmark = pytest.mark.host
 
@@ -17,10 +13,7 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def probe(comfyui: Path) -> dict:
     """What the probe measured inside the host."""
-    command = [sys.executable, str(PROBE), str(comfyui)]
-    ended = subprocess.run(command, cwd=comfyui, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+    return found_by("decoder_probe.py", comfyui)
 
 
 def test_the_hosts_own_autoencoder_has_a_gradient(probe):

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import io
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from inside_host import found_by
 from PIL import Image
 from sampler_lab.labkit.client import Client
 from sampler_lab.labkit.outcome import RunFailed
 from sampler_lab.priors.held_out import load_glyph
 
 NODES = ("SamplerLabLoadEmojiPrior", "SamplerLabEmojiPrompt", "SamplerLabEmojiPicture")
-PROBE = Path(__file__).with_name("emoji_model_probe.py")
-
 pytestmark = pytest.mark.host
 
 
 @pytest.fixture(scope="module")
 def probe(comfyui: Path) -> dict:
     """What the probe measured inside the host."""
-    command = [sys.executable, str(PROBE), str(comfyui)]
-    ended = subprocess.run(command, cwd=comfyui, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+    return found_by("emoji_model_probe.py", comfyui)
 
 
 def test_model_and_vae_are_the_hosts_own_and_read_once(probe):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
-import sys
 from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
 import torch
+from inside_host import found_by
 from PIL import Image
 from safetensors.torch import load
 from sampler_lab.labkit.outcome import RunFailed, RunInterrupted
@@ -22,18 +20,13 @@ NODES = (
     "SamplerLabPlotGuidance",
 )
 ROOT = Path(__file__).resolve().parents[2]
-PROBE = Path(__file__).with_name("guiders_probe.py")
-
 pytestmark = pytest.mark.host
 
 
 @pytest.fixture(scope="module")
 def probe(comfyui: Path) -> dict:
     """What the probe measured inside the host."""
-    command = [sys.executable, str(PROBE), str(comfyui)]
-    ended = subprocess.run(command, cwd=comfyui, capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+    return found_by("guiders_probe.py", comfyui, timeout=600)
 
 
 def test_at_zero_strength_every_bit_is_that_of_the_plain_guider(probe):

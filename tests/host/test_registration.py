@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from inside_host import found_by
 from sampler_lab.samplers import CATALOGUE
 
-PROBE = Path(__file__).with_name("registration_probe.py")
 SCHEDULES = ("poly_rho", "half_log_snr", "angle", "linear_quadratic", "trailing")
 KINDS = ("eps", "v", "edm", "flow", "flux")
 
@@ -22,10 +19,7 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def probe(comfyui: Path) -> dict:
     """What the probe found inside the host."""
-    command = [sys.executable, str(PROBE), str(comfyui)]
-    ended = subprocess.run(command, cwd=comfyui, capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+    return found_by("registration_probe.py", comfyui, timeout=600)
 
 
 def test_names_are_appended_and_nothing_is_replaced(probe):
