@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import random
 import statistics
 import sys
@@ -28,6 +27,7 @@ from lab import import_pack
 
 import_pack()
 
+from latent_daps import processor
 from sampler_lab.operators import Measurement, PhaseRetrieval
 from sampler_lab.posterior.features import PixelFeatures
 from sampler_lab.posterior.likelihood import Likelihood
@@ -190,13 +190,7 @@ def megabytes(value: float | None) -> str:
 
 
 def machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ def _experiment(name: str, question: str, **options: Any) -> Experiment:
     return Experiment(name, question, Options(**options))
 
 
-#: rho of the experiments with repulsion; docs/experiments.md says how it was chosen.
+#: rho of the experiments with repulsion; docs/experiments.md has what larger ones do.
 RHO = 0.04
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(

@@ -45,6 +45,16 @@ def go(client, template, pictures, results, options=QUICK, name="quick", first=0
     return outcome, said.getvalue()
 
 
+def call(*arguments):
+    """The experiments' command in a process of its own, as ``lab.py experiment`` starts it."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(places.ROOT)!r}); from lab import import_pack; import_pack(); "
+        "from sampler_lab.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
 def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, template, tmp_path):
     pictures = emoji_pictures(INDEX, 3, 0)
     assert len({picture.label for picture in pictures}) == 3, "the first of every class come first"
@@ -164,15 +174,6 @@ def test_ctrl_c_takes_the_prompt_back(client, template, tmp_path):
 
 def test_the_command(server, tmp_path):
     """``lab.py experiment`` as a person starts it, on a running server; then its report."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(places.ROOT)!r}); from lab import import_pack; import_pack(); "
-        "from sampler_lab.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-
-    def call(*arguments):
-        command = [sys.executable, "-c", code, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
     done = call("exp3", "--count", 1, "--steps", 2, "--server", server.url, "--out", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 images are in" in done.stdout
@@ -196,14 +197,7 @@ def test_the_command(server, tmp_path):
 def test_a_full_disk_is_one_sentence(server, tmp_path):
     """Where results should go there is a file, which is as unwritable as a full disk."""
     (tmp_path / "results").write_text("")
-    code = (
-        f"import sys; sys.path.insert(0, {str(places.ROOT)!r}); from lab import import_pack; import_pack(); "
-        "from sampler_lab.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "exp0", "--count", "1", "--server", server.url]
-    failed = subprocess.run(
-        [*command, "--out", str(tmp_path / "results")], capture_output=True, text=True, timeout=120, check=False
-    )
+    failed = call("exp0", "--count", 1, "--server", server.url, "--out", tmp_path / "results")
     assert failed.returncode == 1
     assert "The results cannot be written" in failed.stderr
 
