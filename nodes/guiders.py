@@ -11,10 +11,11 @@ from ..guiders.particle import ParticleGuider, new_particle_record
 from ..guiders.plot import plot_record
 from ..host.guiders_base import extend
 from ..host.guiders_features import FeatureSpaceOfRun
-from ..posterior.features import FEATURE_SPACES, PREPROCESSINGS
+from ..posterior.features import FEATURE_SPACES
 from ..posterior.guidance import COVARIANCES, FORMS, GuidanceOptions
 from ..posterior.likelihood import PRECISIONS
-from ..posterior.repulsion import MODES, SCHEDULES, RepulsionOptions
+from ..posterior.repulsion import MODES, RepulsionOptions
+from . import repulsion_inputs
 from .types import GUIDANCE, MEASUREMENT
 
 CATEGORY = "sampler lab/guiders"
@@ -179,24 +180,8 @@ class SamplerLabParticleGuider(io.ComfyNode):
                     optional=True,
                     tooltip="The VAE of the guider's model. Needed for pixel and dino, which look at decoded images.",
                 ),
-                io.Float.Input(
-                    "sigma_break",
-                    default=0.3,
-                    min=1e-4,
-                    max=1000.0,
-                    step=0.01,
-                    round=False,
-                    tooltip="Noise level at which the repulsion has faded out, so that details are finished "
-                    "undisturbed. For flow models as well in the scale of the others: sigma/(1 − sigma).",
-                ),
-                io.Combo.Input(
-                    "schedule",
-                    options=list(SCHEDULES),
-                    default="linear",
-                    optional=True,
-                    advanced=True,
-                    tooltip="How the strength fades, in the logarithm of sigma. cosine: stays high longer, then soft.",
-                ),
+                repulsion_inputs.sigma_break(),
+                repulsion_inputs.schedule(),
                 io.Float.Input(
                     "sigma_top",
                     default=10.0,
@@ -218,25 +203,8 @@ class SamplerLabParticleGuider(io.ComfyNode):
                     tooltip="normalised: strength is a share, the same on every model. raw: strength multiplies the "
                     "force, as published; its effect depends on model and sigma.",
                 ),
-                io.Combo.Input(
-                    "preprocessing",
-                    options=list(PREPROCESSINGS),
-                    default="imagenet",
-                    optional=True,
-                    advanced=True,
-                    tooltip="What DINO sees. imagenet: as it was trained. rsd_compat: the decoder's output as it is, "
-                    "to repeat published runs.",
-                ),
-                io.Int.Input(
-                    "micro_batch",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Items decoded at a time for pixel and dino. 0: all. Choose 1 when memory runs out; "
-                    "results do not change, each step decodes twice.",
-                ),
+                repulsion_inputs.preprocessing(),
+                repulsion_inputs.micro_batch("Items"),
             ],
             outputs=_outputs(),
         )

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 
 from ..host.guiders_features import FeatureSpaceOfRun
-from ..posterior.features import DINO_MODELS, FEATURE_SPACES, PREPROCESSINGS
+from ..posterior.features import DINO_MODELS, FEATURE_SPACES
 from ..posterior.hard_consistency import HardConsistencyOptions
 from ..posterior.pruning import MODES as PRUNING_MODES
 from ..posterior.pruning import PruningOptions
-from ..posterior.repulsion import MODES, SCHEDULES, RepulsionOptions
+from ..posterior.repulsion import MODES, RepulsionOptions
+from . import repulsion_inputs
 from .types import HARD_CONSISTENCY, PRUNING, REPULSION
 
 CATEGORY = "sampler lab/posterior"
@@ -73,16 +74,7 @@ class SamplerLabRepulsion(io.ComfyNode):
                     tooltip="Strength in the mode raw (published as repulsion_scale: 10 and less change little, 50 "
                     "destroys the pictures). 0: off. The mode normalised does not use it.",
                 ),
-                io.Float.Input(
-                    "sigma_break",
-                    default=0.3,
-                    min=1e-4,
-                    max=1000.0,
-                    step=0.01,
-                    round=False,
-                    tooltip="Noise level at which the repulsion has faded out, so that details are finished "
-                    "undisturbed. For flow models as well in the scale of the others: sigma/(1 − sigma).",
-                ),
+                repulsion_inputs.sigma_break(),
                 io.Combo.Input(
                     "feature_space",
                     options=list(FEATURE_SPACES),
@@ -91,14 +83,7 @@ class SamplerLabRepulsion(io.ComfyNode):
                     "the decoded picture. dino: what is shown; needs the DINO weights in models/dino, else latent is "
                     "used and the log says so.",
                 ),
-                io.Combo.Input(
-                    "schedule",
-                    options=list(SCHEDULES),
-                    default="linear",
-                    optional=True,
-                    advanced=True,
-                    tooltip="How the strength fades, in the logarithm of sigma. cosine: stays high longer, then soft.",
-                ),
+                repulsion_inputs.schedule(),
                 io.Combo.Input(
                     "dino_model",
                     options=list(DINO_MODELS),
@@ -107,25 +92,8 @@ class SamplerLabRepulsion(io.ComfyNode):
                     advanced=True,
                     tooltip="Which DINO the feature space dino uses, by timm's name. The small one is as published.",
                 ),
-                io.Combo.Input(
-                    "preprocessing",
-                    options=list(PREPROCESSINGS),
-                    default="imagenet",
-                    optional=True,
-                    advanced=True,
-                    tooltip="What DINO sees. imagenet: as it was trained. rsd_compat: the decoder's output as it is, "
-                    "to repeat published runs.",
-                ),
-                io.Int.Input(
-                    "micro_batch",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Particles decoded at a time for pixel and dino. 0: all. Choose 1 when memory runs out; "
-                    "results do not change, each step decodes twice.",
-                ),
+                repulsion_inputs.preprocessing(),
+                repulsion_inputs.micro_batch("Particles"),
             ],
             outputs=[REPULSION.Output(display_name="repulsion", tooltip=FOR_LATENT_DAPS)],
         )
