@@ -16,6 +16,7 @@ import torch
 
 from ..posterior.metrics_file import plain
 from ..posterior.record import RunRecord
+from ..posterior.selection import blind_choice
 
 __all__ = ["EVENT", "LiveView"]
 
@@ -80,7 +81,7 @@ class LiveView:
                 "steps": max(0, len(facts["sigmas"]) - 1),
                 "count": facts["particles"],
                 "noise_floor": facts["measurement"]["noise_floor"],
-                "blind": _blind(rows),
+                "blind": _blind(rows, self._record.survivors),
                 "rows": rows,
                 "seconds": facts["wall_seconds"],
                 "thumbnails": self._thumbnails,
@@ -89,19 +90,14 @@ class LiveView:
         )
 
 
-def _blind(rows: list[dict[str, Any]]) -> int | None:
-    """The particle with the smallest residual after the last step."""
-    if not rows:
+def _blind(rows: list[dict[str, Any]], survivors: list[int] | None) -> int | None:
+    """The particle with the smallest residual after the last step, of those that are left; None when none is finite."""
+    if not rows or not survivors:
         return None
-    last = rows[-1]
-    state = last.get("polish") or last
-    kept = (last.get("pruning") or {}).get("kept", state["particles"])
-    finite = [
-        (residual, name)
-        for name, residual in zip(state["particles"], state["residual"], strict=True)
-        if residual is not None and name in kept
-    ]
-    return min(finite)[1] if finite else None
+    state = rows[-1].get("polish") or rows[-1]
+    residuals = dict(zip(state["particles"], state["residual"], strict=True))
+    known = [(name, residuals[name]) for name in survivors if residuals.get(name) is not None]
+    return known[blind_choice(torch.tensor([residual for _, residual in known]))][0] if known else None
 
 
 def _server() -> Any:

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from ..operators import Symmetry
+from ..operators import IDENTITY, Symmetry
 
 __all__ = ["MODES", "Pruned", "PruningOptions", "prune", "symmetric_distance"]
 
@@ -161,10 +161,10 @@ def prune(
 
     order = sorted(finite, key=losses.__getitem__)
     if options.mode == "diverse" and order:
-        modulo = symmetric_distance(images, symmetries[:1] or (_same,), False, background)
+        modulo = symmetric_distance(images, (IDENTITY,), False, background)
         plain = modulo
         if len(symmetries) > 1 or shifts:
-            modulo = symmetric_distance(images, symmetries or (_same,), shifts, background)
+            modulo = symmetric_distance(images, symmetries or (IDENTITY,), shifts, background)
         rows = _diverse(order, losses, modulo, plain, options)
     else:
         modulo, rows = None, order[:keep]
@@ -233,10 +233,6 @@ def _tempered(offset: torch.Tensor, effective: float) -> torch.Tensor:
 def _duplicate_distance(options: PruningOptions) -> float:
     """``duplicate_psnr`` as a distance of images in [-1, 1], whose peak-to-peak range is 2."""
     return 2 * 10 ** (-options.duplicate_psnr / 20)
-
-
-def _same(image: torch.Tensor) -> torch.Tensor:
-    return image
 
 
 def _spectrum(images: torch.Tensor) -> torch.Tensor:
