@@ -17,8 +17,9 @@ from ..labkit.client import Client
 from ..labkit.console import Console
 from ..labkit.errors import LabError
 from ..labkit.server import Server
+from .graph import Picture
 from .report import write_report
-from .runner import Source, emoji_pictures, folder_pictures, load_template, run_experiment
+from .runner import emoji_pictures, folder_pictures, load_template, run_experiment
 from .settings import EXPERIMENTS, Experiment, Options
 
 __all__ = ["main"]
@@ -84,7 +85,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _on(
-    console: Console, client: Client, experiment: Experiment, pictures: Sequence[Source], asked: argparse.Namespace
+    console: Console, client: Client, experiment: Experiment, pictures: Sequence[Picture], asked: argparse.Namespace
 ) -> int:
     template = load_template(asked.workflow, client.object_info())
     outcome = run_experiment(console, client, template, experiment, pictures, asked.out, asked.start)

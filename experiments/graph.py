@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .settings import OFF, Options
@@ -22,17 +23,19 @@ Prompt = dict[str, dict[str, Any]]
 class Picture:
     """An image of an experiment.
 
-    name: of its folder among the results. emoji: the name of a held-out glyph; or uploaded: what LoadImage calls it.
+    name: of its folder among the results. emoji: the name of a held-out glyph; or path: of a file.
     label: the class that the Emoji Prompt tells, "none" when nothing is known.
     """
 
     name: str
     emoji: str | None = None
-    uploaded: str | None = None
+    path: Path | None = None
     label: str = "none"
 
 
-def prompt_of(template: Prompt, picture: Picture, options: Options, prefix: str, number: int = 0) -> Prompt:
+def prompt_of(
+    template: Prompt, picture: Picture, options: Options, prefix: str, number: int = 0, uploaded: str | None = None
+) -> Prompt:
     """The graph of one picture.
 
     Args:
@@ -41,6 +44,7 @@ def prompt_of(template: Prompt, picture: Picture, options: Options, prefix: str,
         options: what the experiment changes.
         prefix: of everything that the host writes for it.
         number: of the picture in its set; added to the seed of the measurement's noise, so that each has its own.
+        uploaded: what LoadImage calls a picture that is a file.
 
     Raises:
         ValueError: a graph that lacks a node, or has two where one must be chosen.
@@ -53,7 +57,7 @@ def prompt_of(template: Prompt, picture: Picture, options: Options, prefix: str,
     if picture.emoji is not None:
         prompt[source] = {"class_type": "SamplerLabEmojiPicture", "inputs": {"name": picture.emoji}}
     else:
-        prompt[source] = {"class_type": "LoadImage", "inputs": {"image": picture.uploaded}}
+        prompt[source] = {"class_type": "LoadImage", "inputs": {"image": uploaded}}
     prompt[measure]["inputs"]["seed"] = options.seed + number
     _set(prompt, "SamplerLabEmojiPrompt", class_name=picture.label, only_values=("none",))
     _set(prompt, "RandomNoise", noise_seed=options.seed)

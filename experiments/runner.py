@@ -28,20 +28,10 @@ from ..posterior.metrics_file import load_metrics, write_json
 from .graph import Picture, Prompt, prompt_of
 from .settings import Experiment
 
-__all__ = ["Outcome", "Source", "emoji_pictures", "folder_pictures", "is_finished", "load_template", "run_experiment"]
+__all__ = ["Outcome", "emoji_pictures", "folder_pictures", "is_finished", "load_template", "run_experiment"]
 
 SCHEMA = "sampler-lab/experiment/1"
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class Source:
-    """An image still to be sent: a held-out emoji or a file."""
-
-    name: str
-    emoji: str | None = None
-    path: Path | None = None
-    label: str = "none"
 
 
 @dataclass(frozen=True)
@@ -58,17 +48,17 @@ class Outcome:
         return self.failed == 0 and self.stopped is None
 
 
-def emoji_pictures(index: Path, count: int | None, start: int) -> list[Source]:
+def emoji_pictures(index: Path, count: int | None, start: int) -> list[Picture]:
     """Held-out glyphs, one of every class in turn, so that the first N of them are a fair sample."""
     by_class: dict[str, list[str]] = {}
     for glyph in json.loads(index.read_text(encoding="utf-8")):
         by_class.setdefault(glyph["class"], []).append(glyph["name"])
     longest = max(map(len, by_class.values()))
     turns = [(names[k], label) for k in range(longest) for label, names in by_class.items() if k < len(names)]
-    return _range([Source(name, emoji=name, label=label) for name, label in turns], count, start)
+    return _range([Picture(name, emoji=name, label=label) for name, label in turns], count, start)
 
 
-def folder_pictures(folder: Path, count: int | None, start: int) -> list[Source]:
+def folder_pictures(folder: Path, count: int | None, start: int) -> list[Picture]:
     """The image files of a folder, by name."""
     if not folder.is_dir():
         raise LabError(f"There is no folder {folder}; --images is a folder of pictures, or emoji.")
@@ -79,7 +69,7 @@ def folder_pictures(folder: Path, count: int | None, start: int) -> list[Source]
     twice = {name for name in names if names.count(name) > 1}
     return _range(
         [
-            Source(_safe(path.name) if name in twice else name, path=path)
+            Picture(_safe(path.name) if name in twice else name, path=path)
             for path, name in zip(files, names, strict=True)
         ],
         count,
@@ -112,7 +102,7 @@ def run_experiment(
     client: Client,
     template: Prompt,
     experiment: Experiment,
-    pictures: Sequence[Source],
+    pictures: Sequence[Picture],
     results: Path,
     first: int = 0,
 ) -> Outcome:
@@ -138,31 +128,32 @@ def run_experiment(
     skipped, finished, failed, began = len(pictures) - len(missing), 0, 0, time.monotonic()
     if skipped:
         console.line(f"  {experiment.name}: {skipped} of {len(pictures)} images are there already")
-    for place, (number, source) in enumerate(missing):
-        with console.step(f"{experiment.name}, image {skipped + place + 1} of {len(pictures)}: {source.name}") as step:
+    for place, (number, picture) in enumerate(missing):
+        with console.step(f"{experiment.name}, image {skipped + place + 1} of {len(pictures)}: {picture.name}") as step:
 
             def show(progress: Progress, step: Any = step, place: int = place) -> None:
                 left = _time_left(time.monotonic() - began, place, len(missing))
                 step.update(f"{_words(progress)}{left}")
 
             try:
-                picture = _upload(client, source)
-                prompt = prompt_of(template, picture, experiment.options, _prefix(experiment, source), number)
+                uploaded = _upload(client, picture)
+                prefix = _prefix(experiment, picture)
+                prompt = prompt_of(template, picture, experiment.options, prefix, number, uploaded)
                 result = client.run(prompt, on_progress=show)
-                _keep(client, result, home / source.name)
+                _keep(client, result, home / picture.name)
                 finished += 1
-                step.result = _summary(home / source.name)
+                step.result = _summary(home / picture.name)
             except ServerGone as error:
                 step.result = "not finished"
                 return Outcome(finished, skipped, failed, f"The server is gone: {error}")
             except PromptRefused as error:
                 failed += 1
-                step.result = _fail(home / source.name, str(error))
+                step.result = _fail(home / picture.name, str(error))
                 if finished == 0:  # nothing has ever run: it is the graph, not this image
                     return Outcome(finished, skipped, failed, str(error))
             except (RunFailed, _Unreadable) as error:
                 failed += 1
-                step.result = _fail(home / source.name, str(error))
+                step.result = _fail(home / picture.name, str(error))
     return Outcome(finished, skipped, failed)
 
 
@@ -170,7 +161,7 @@ class _Unreadable(LabError):
     """An image file that cannot be sent."""
 
 
-def _range(sources: list[Source], count: int | None, start: int) -> list[Source]:
+def _range(sources: list[Picture], count: int | None, start: int) -> list[Picture]:
     if not 0 <= start < len(sources):
         raise LabError(f"--start is {start}, but there are {len(sources)} images; the first is number 0.")
     if count is not None and count < 1:
@@ -178,7 +169,7 @@ def _range(sources: list[Source], count: int | None, start: int) -> list[Source]
     return sources[start : None if count is None else start + count]
 
 
-def _begin(home: Path, experiment: Experiment, pictures: Iterable[Source]) -> None:
+def _begin(home: Path, experiment: Experiment, pictures: Iterable[Picture]) -> None:
     """Write experiment.json, or check that the one that is there asks the same."""
     file = home / "experiment.json"
     asked = {"name": experiment.name, "question": experiment.question, "options": experiment.options.to_dict()}
@@ -197,18 +188,18 @@ def _begin(home: Path, experiment: Experiment, pictures: Iterable[Source]) -> No
     write_json(file, {"schema": SCHEMA, **asked, "images": names})
 
 
-def _upload(client: Client, source: Source) -> Picture:
-    if source.path is None:
-        return Picture(source.name, emoji=source.emoji, label=source.label)
-    if not source.path.is_file():
-        raise _Unreadable(f"The image {source.path} is not there any more.")
+def _upload(client: Client, picture: Picture) -> str | None:
+    """What the host calls a picture that is a file; None for one that the host has."""
+    if picture.path is None:
+        return None
+    if not picture.path.is_file():
+        raise _Unreadable(f"The image {picture.path} is not there any more.")
     try:
-        uploaded = client.upload_image(source.path)
+        return client.upload_image(picture.path)
     except ServerGone:
         raise
     except LabError as error:
         raise _Unreadable(str(error)) from error
-    return Picture(source.name, uploaded=uploaded, label=source.label)
 
 
 def _keep(client: Client, result: Result, folder: Path) -> None:
@@ -245,8 +236,8 @@ def _fail(folder: Path, sentence: str) -> str:
     return f"failed: {sentence}"
 
 
-def _prefix(experiment: Experiment, source: Source) -> str:
-    return f"sampler_lab/experiments/{_safe(experiment.name)}/{source.name}"
+def _prefix(experiment: Experiment, picture: Picture) -> str:
+    return f"sampler_lab/experiments/{_safe(experiment.name)}/{picture.name}"
 
 
 def _safe(name: str) -> str:
