@@ -34,7 +34,7 @@ class Parameterization:
 
     @property
     def is_flow(self) -> bool:
-        """True when alpha = 1 − sigma."""
+        """True when alpha = 1 - sigma."""
         return self.name == "CONST"
 
     @property

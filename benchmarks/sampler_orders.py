@@ -5,7 +5,7 @@ Three tables, all without a network (``tests/problems.py``):
 1. The error of deterministic samplers on a Gaussian mixture against an integration to 1e-12, at few and at many steps,
    with the order (the slope from 64 to 512 steps) and the constant (error·steps^order at 512).
 2. The variance that stochastic samplers give a Gaussian prior, computed exactly (``exact_moments`` of the tests).
-3. What CFG++ does to the step count: D ≠ u has no ODE to converge to, the guidance grows with the number of steps.
+3. What CFG++ does to the step count: D != u has no ODE to converge to, the guidance grows with the number of steps.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def stochastic() -> str:
     tests = load_tests("test_stochastic")
     steps = (10, 20, 40, 80, 160)
     lines = [
-        "Variance of a Gaussian prior (deviation 0.5) over the exact one, − 1; eta = 1.",
+        "Variance of a Gaussian prior (deviation 0.5) over the exact one, minus 1; eta = 1.",
         "",
         f"| sampler | model | {' | '.join(f'{n} steps' for n in steps)} |",
         "|---|---|" + "---|" * len(steps),

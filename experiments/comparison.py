@@ -19,7 +19,7 @@ __all__ = ["Difference", "paired_difference", "sign_test"]
 
 @dataclass(frozen=True)
 class Difference:
-    """B − A over ``n`` images.
+    """B - A over ``n`` images.
 
     mean: with its 95 % interval low to high (None below 2 images). larger, smaller: how often B was. p: of the sign
     test, two-sided.
@@ -37,7 +37,7 @@ class Difference:
 def paired_difference(
     a: Sequence[Run], b: Sequence[Run], value: Callable[[Run], float | None], tie: float = 0.0
 ) -> Difference | None:
-    """value(B) − value(A) over the images of both; None when they share none.
+    """value(B) - value(A) over the images of both; None when they share none.
 
     tie: differences up to this size count for neither side.
     """

@@ -25,9 +25,9 @@ class Options:
     num_samples: particles. preset: of the LatentDAPS Sampler. steps: annealing steps. seed: of all noise.
     repulsion_scale: rho or scale, whichever the mode uses; 0 is off. repulsion_sigma_break: where it has faded out.
     repulsion_mode, repulsion_schedule, repulsion_feature_space, repulsion_dino_model: see the Repulsion node.
-    pruning_step: t of 1000 at which only ``pruning_keep`` particles go on; −1 is off. pruning_mode: see the Pruning
+    pruning_step: t of 1000 at which only ``pruning_keep`` particles go on; -1 is off. pruning_mode: see the Pruning
         node.
-    optimization_step: t of 1000 from which hard consistency follows every step; −1 is off. The other
+    optimization_step: t of 1000 from which hard consistency follows every step; -1 is off. The other
         ``optimization_…``: see the Hard Consistency node.
     """
 
@@ -56,7 +56,7 @@ class Options:
         for name in ("pruning_step", "optimization_step"):
             if getattr(self, name) != OFF and not 0 <= getattr(self, name) <= TRAINING_STEPS:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)}; it must be −1 (off) or a step from {TRAINING_STEPS} (the "
+                    f"{name} is {getattr(self, name)}; it must be -1 (off) or a step from {TRAINING_STEPS} (the "
                     "beginning) down to 0 (the end)."
                 )
         if not self.repulsion_scale >= 0:

@@ -16,7 +16,7 @@ __all__ = ["Table", "coverage", "every_image", "every_pair", "paired", "phases",
 
 MISSING = "–"
 PHASES = ("explore", "prune", "refine", "polish")
-_LATEX = {"\\": r"\textbackslash{}", "–": "--", "−": "$-$", "°": r"$^\circ$", "±": r"$\pm$", "σ": r"$\sigma$"}
+_LATEX = {"\\": r"\textbackslash{}", "–": "--", "\u2212": "$-$", "°": r"$^\circ$", "±": r"$\pm$", "\u03c3": r"$\sigma$"}
 _LATEX |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
 
 
@@ -170,7 +170,7 @@ def paired(runs: Runs) -> Table:
             if found is None:
                 continue
             interval = MISSING if found.low is None else f"{found.low:+.{digits}f} to {found.high:+.{digits}f}"
-            row = [f"{name} − {names[0]}", title, str(found.n), f"{found.mean:+.{digits}f}", interval]
+            row = [f"{name} \u2212 {names[0]}", title, str(found.n), f"{found.mean:+.{digits}f}", interval]
             rows.append([*row, f"{found.larger} / {found.smaller}", f"{found.p:.2f}"])
     head = ["difference", "of", "images", "mean", "95 % interval", "larger / smaller", "sign test p"]
     notes = ["On the images that both have. Differences up to 0.1 dB (0.005 of SSIM) count for neither side."]

@@ -1,9 +1,9 @@
 """Limits on classifier-free guidance, each as a change of the guided prediction D with c, the conditional one.
 
 * interval (Kynkäänniemi et al., arXiv 2404.07724): guidance only at medium noise levels; elsewhere D' = c.
-* clamp (the norm threshold of Sadat et al., arXiv 2410.02416, relative to c): rms(D' − c) at most a share of rms(c).
+* clamp (the norm threshold of Sadat et al., arXiv 2410.02416, relative to c): rms(D' - c) at most a share of rms(c).
 * rescale (Lin et al., arXiv 2305.08891, section 3.4): against burnt colours,
-  D' = phi · D · std(c)/std(D) + (1 − phi) · D.
+  D' = phi · D · std(c)/std(D) + (1 - phi) · D.
 """
 
 from __future__ import annotations

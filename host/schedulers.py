@@ -51,7 +51,7 @@ def schedule_sigmas(name: str, model_sampling: Any, steps: int, options: Schedul
     bottom = options.sigma_min or float(model_sampling.sigma_min)
     limit = parameterization_of_model_sampling(model_sampling).sigma_limit
     if not 0 < bottom < top <= limit:
-        upper = "" if math.isinf(limit) else " ≤ 1, for this is a flow model"
+        upper = "" if math.isinf(limit) else " <= 1, for this is a flow model"
         raise ValueError(f"sigma_min is {bottom:g} and sigma_max {top:g}; choose 0 < sigma_min < sigma_max{upper}.")
     return SCHEDULES[name](model_sampling, steps, top, bottom, options)
 

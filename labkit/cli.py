@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     experiment.epilog = (
         "Also --images DIR|emoji, --count N, --start K, --out DIR, --workflow FILE, and every option of an experiment: "
         "--num_samples, --repulsion_scale, --repulsion_sigma_break, --repulsion_schedule, --repulsion_dino_model, "
-        "--pruning_step, --optimization_step (−1: off), --seed … (experiments/settings.py). report: folders, --out."
+        "--pruning_step, --optimization_step (-1: off), --seed … (experiments/settings.py). report: folders, --out."
     )
     bench = command("bench", _bench, "run benchmarks/NAME.py; further arguments go to it", forwards=True)
     bench.add_argument("name", metavar="NAME")

@@ -42,7 +42,7 @@ def draw_residuals(metrics: dict[str, Any], picture: Path) -> None:
     floor = metrics.get("measurement", {}).get("noise_floor")
     if floor:
         axes.axhline(floor, color="black", linestyle="--", linewidth=1, label="noise floor")
-    axes.set(xlabel="annealing step", ylabel="residual ‖A(x) − y‖²", yscale="log")
+    axes.set(xlabel="annealing step", ylabel="residual \u2016A(x) \u2212 y\u2016²", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(picture, dpi=150)

@@ -8,7 +8,7 @@ __all__ = ["check_batch", "check_pair", "finite_rows", "unit_range"]
 
 
 def check_batch(images: torch.Tensor, name: str) -> torch.Tensor:
-    """``images`` as float32 (float64 stays), after checking that it is a batch ``[N, C, H, W]`` with N ≥ 1.
+    """``images`` as float32 (float64 stays), after checking that it is a batch ``[N, C, H, W]`` with N >= 1.
 
     Raises:
         ValueError: anything else, in one sentence.

@@ -22,7 +22,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     (0.596, 0.982)
     """
     if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes out of {n} cannot be; 0 ≤ successes ≤ n must hold.")
+        raise ValueError(f"{successes} successes out of {n} cannot be; 0 <= successes <= n must hold.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1, usually 0.95.")
     if n == 0:
@@ -31,5 +31,5 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     p = successes / n
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    # At the ends the two terms are equal, and rounding must not leave a bound of −1e-17.
+    # At the ends the two terms are equal, and rounding must not leave a bound of -1e-17.
     return (0.0 if successes == 0 else middle - half), (1.0 if successes == n else middle + half)

@@ -67,7 +67,7 @@ def _line(cells: list[str]) -> str:
 def _dB(value: float) -> str:
     if math.isnan(value):
         return MISSING
-    return "∞ dB" if math.isinf(value) else f"{value:.2f} dB"
+    return "\u221e dB" if math.isinf(value) else f"{value:.2f} dB"
 
 
 def _number(value: float | None) -> str:

@@ -18,8 +18,8 @@ __all__ = ["ShiftSearch", "shift_range"]
 
 #: A pixel of the reference belongs to the object when it differs from the background by more than one grey level.
 GREY_LEVEL = 2 / 255
-#: Share of ‖x'‖² that a shift may push out of the frame: room for noise in a reconstruction's background. By Parseval's
-#: theorem the measurement then moves by no more than this share of its own energy.
+#: Share of ||x'||² that a shift may push out of the frame: room for noise in a reconstruction's background. By
+#: Parseval's theorem the measurement then moves by no more than this share of its own energy.
 MOST_LOST = 0.01
 
 #: The most that may be moved (up, down, left, right).
@@ -80,7 +80,7 @@ class ShiftSearch:
         return torch.stack(shifted), moves
 
     def _errors(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Per channel and shift, ``[C, shifts down, shifts right]``: ‖shift(x') − r'‖² − ‖r'‖² and ‖shift(x')‖²."""
+        """||shift(x') - r'||² - ||r'||² and ||shift(x')||² per channel and shift, each ``[C, down, right]``."""
         up, down, left, right = self._limits
         height, width = image.shape[-2:]
         dy = torch.arange(-up, down + 1, device=image.device)

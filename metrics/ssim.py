@@ -46,7 +46,7 @@ def ssim(images: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 def local_mean(x: torch.Tensor) -> torch.Tensor:
-    """The Gaussian-weighted mean around every place where the window fits: ``[N, C, H − 10, W − 10]``."""
+    """The Gaussian-weighted mean around every place where the window fits: ``[N, C, H - 10, W - 10]``."""
     offsets = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     kernel = (-(offsets**2) / (2 * WIDTH**2)).exp()
     kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, WINDOW)

@@ -126,7 +126,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     advanced=True,
-                    tooltip="Share of the velocity that an hmc step keeps; langevin has none. −1: as the preset.",
+                    tooltip="Share of the velocity that an hmc step keeps; langevin has none. -1: as the preset.",
                 ),
                 io.Combo.Input(
                     "prior_width",
@@ -147,7 +147,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Bound on each entry of the measurement's gradient (the published code uses 1). 0: no "
-                    "bound. −1: as the preset.",
+                    "bound. -1: as the preset.",
                 ),
                 io.Int.Input(
                     "ode_steps",

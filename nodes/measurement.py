@@ -58,7 +58,7 @@ class SamplerLabPhaseRetrieval(io.ComfyNode):
                     "signal_range",
                     options=list(SIGNAL_RANGES),
                     default="0..1",
-                    tooltip="What black and white count as. −1..1 makes the signal twice as large at the same noise, "
+                    tooltip="What black and white count as. -1..1 makes the signal twice as large at the same noise, "
                     "an easier problem, so never compare figures across the two.",
                 ),
                 io.Boolean.Input(

@@ -81,7 +81,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Row of the pattern's middle when it is not the detector's; the pattern is moved there and "
-                    "the rows without data are masked. −1: the middle row.",
+                    "the rows without data are masked. -1: the middle row.",
                 ),
                 io.Float.Input(
                     "beam_column",
@@ -91,7 +91,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     step=1.0,
                     optional=True,
                     advanced=True,
-                    tooltip="The same for the column. −1: the middle column.",
+                    tooltip="The same for the column. -1: the middle column.",
                 ),
                 io.Float.Input(
                     "scale",
@@ -148,7 +148,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Treat negative values as dead pixels (many detectors write −1 there). Off: they are "
+                    tooltip="Treat negative values as dead pixels (many detectors write -1 there). Off: they are "
                     "noise, which clip_negative of the operator deals with.",
                 ),
                 io.Int.Input(
@@ -158,7 +158,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     max=10_000_000,
                     optional=True,
                     advanced=True,
-                    tooltip="Which pattern of a stack to take (index along the first axis, from 0). −1: the array is "
+                    tooltip="Which pattern of a stack to take (index along the first axis, from 0). -1: the array is "
                     "one pattern.",
                 ),
                 io.Boolean.Input(

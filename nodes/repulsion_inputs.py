@@ -19,7 +19,7 @@ def sigma_break() -> io.Float.Input:
         step=0.01,
         round=False,
         tooltip="Noise level at which the repulsion has faded out, so that details are finished "
-        "undisturbed. For flow models as well in the scale of the others: sigma/(1 − sigma).",
+        "undisturbed. For flow models as well in the scale of the others: sigma/(1 - sigma).",
     )
 
 

@@ -190,7 +190,7 @@ class SamplerLabPruning(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Prune after the first step at or below this noise level, whatever the progress. 0: by "
-                    "progress. For flow models in the scale of the others: sigma/(1 − sigma).",
+                    "progress. For flow models in the scale of the others: sigma/(1 - sigma).",
                 ),
                 io.Float.Input(
                     "effective_share",

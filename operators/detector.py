@@ -142,7 +142,7 @@ def _is_centred(y: torch.Tensor) -> bool:
 
 
 def _refuse_marks(y: torch.Tensor) -> None:
-    """Raise when negative values are not noise but a detector's way of marking dead pixels: −1 or −2 everywhere."""
+    """Raise when negative values are not noise but a detector's way of marking dead pixels: -1 or -2 everywhere."""
     marks = y[y < 0].unique()
     if 0 < marks.numel() <= 2 and bool((marks == marks.round()).all()):
         found = " or ".join(f"{mark:g}" for mark in marks.tolist())
@@ -186,7 +186,7 @@ def _fit_size(
 def _scale(amplitude: torch.Tensor, scale: float, image_shape: tuple[int, int], operator: PhaseRetrieval) -> float:
     """The factor on the amplitudes, after a look at the total signal.
 
-    Parseval: the sum of |F|² is that of u², at most one per pixel of the image, since |u| ≤ 1.
+    Parseval: the sum of |F|² is that of u², at most one per pixel of the image, since |u| <= 1.
     """
     energy = float(amplitude.double().square().sum())
     if energy == 0:

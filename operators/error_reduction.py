@@ -9,7 +9,7 @@ Because the transform is orthonormal and cropping is the adjoint of padding, thi
 .. math:: \nabla_u \|A(u) - y\|^2 = 2\,(u - ER(u)),
 
 for any y, negative values and dead pixels (which keep the transform's own value) included. So error reduction never
-raises the residual when y ≥ 0, and a data step needs no automatic differentiation.
+raises the residual when y >= 0, and a data step needs no automatic differentiation.
 """
 
 from __future__ import annotations

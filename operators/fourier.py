@@ -58,16 +58,16 @@ def centred_ifft2(spectrum: torch.Tensor) -> torch.Tensor:
 
 
 def point_reflection(spectrum: torch.Tensor) -> torch.Tensor:
-    """The value at −k for every frequency k of a centred spectrum ``[..., h, w]``.
+    """The value at -k for every frequency k of a centred spectrum ``[..., h, w]``.
 
     A real object has ``U[-k] = conj(U[k])`` (Friedel's law), so its amplitudes are unchanged by this.
 
     >>> centred_k = torch.tensor([[-2.0, -1.0, 0.0, 1.0]])
-    >>> point_reflection(centred_k)  # −(−2) is −2 modulo 4
+    >>> point_reflection(centred_k)  # -(-2) is -2 modulo 4
     tensor([[-2.,  1.,  0., -1.]])
     """
     for axis in (-2, -1):
-        # Index i holds k = i − P // 2; −k lies at 2 (P // 2) − i modulo P.
+        # Index i holds k = i - P // 2; -k lies at 2 (P // 2) - i modulo P.
         size = spectrum.shape[axis]
         spectrum = spectrum.flip(axis).roll(1 - size % 2, axis)
     return spectrum

@@ -27,7 +27,7 @@ class Measurement:
     Raises:
         ValueError: y or mask of a wrong shape or kind, no valid pixel, NaN or infinity at a valid pixel.
 
-    Values at dead pixels are set to 0, so whatever a detector writes there (NaN, −1) does no harm. Tensors made under
+    Values at dead pixels are set to 0, so whatever a detector writes there (NaN, -1) does no harm. Tensors made under
     ``torch.inference_mode`` (ComfyUI runs nodes under it) are copied to ordinary ones, so that gradients can pass.
     """
 
@@ -68,7 +68,7 @@ class Measurement:
         return self.y.numel() if self.mask is None else int(self.mask.sum().item())
 
     def residual(self, image: torch.Tensor) -> torch.Tensor:
-        """‖A(x) − y‖² over the valid pixels, ``[N]``, differentiable; ``image`` is ``[N, 3, H, W]`` in [-1, 1]."""
+        """||A(x) - y||² over the valid pixels, ``[N]``, differentiable; ``image`` is ``[N, 3, H, W]`` in [-1, 1]."""
         if image.ndim != 4 or tuple(image.shape[-2:]) != self.image_shape:
             height, width = self.image_shape
             raise ValueError(

@@ -42,11 +42,11 @@ class NoiseModel(ABC):
 
     @abstractmethod
     def expected_square(self, values: torch.Tensor) -> torch.Tensor:
-        """E(y − a)² for every noiseless value a, shaped like ``values``."""
+        """E(y - a)² for every noiseless value a, shaped like ``values``."""
 
     @abstractmethod
     def floor_from_data(self, y: torch.Tensor) -> float:
-        """The sum of E(y − a)² over the pixels, estimated from y (any shape; valid pixels only)."""
+        """The sum of E(y - a)² over the pixels, estimated from y (any shape; valid pixels only)."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def root_poisson_square(rate: torch.Tensor) -> torch.Tensor:
 
 
 def mixing_weights(likelihood: torch.Tensor, counts: torch.Tensor, iterations: int = 1000) -> torch.Tensor:
-    """The weights w ≥ 0, sum 1, that maximise the likelihood of ``counts`` under the mixture ``likelihood @ w``.
+    """The weights w >= 0, sum 1, that maximise the likelihood of ``counts`` under the mixture ``likelihood @ w``.
 
     Args:
         likelihood: ``[cells, components]``, the probability of each cell under each component.
@@ -170,7 +170,7 @@ def mixing_weights(likelihood: torch.Tensor, counts: torch.Tensor, iterations: i
 def estimate_sigma(y: torch.Tensor, mask: torch.Tensor | None = None) -> float:
     """The noise of a centred amplitude pattern ``[1, C, h, w]`` of a real object, from the pattern alone.
 
-    A real object's noiseless pattern is point-symmetric (Friedel's law), so y(k) and y(−k) are two recordings of the
+    A real object's noiseless pattern is point-symmetric (Friedel's law), so y(k) and y(-k) are two recordings of the
     same value: their difference has variance 2 sigma². Pairs near zero, where clipping shortens the difference, are
     left out; choosing by the pair's *mean* does not bias its difference.
 

@@ -56,7 +56,7 @@ class Operator(ABC):
     def noise_floor(
         self, truth: torch.Tensor | None = None, *, y: torch.Tensor | None = None, mask: torch.Tensor | None = None
     ) -> float:
-        """The expected ‖A(truth) − y‖² over the noise.
+        """The expected ||A(truth) - y||² over the noise.
 
         From the ``truth`` (one image) where it is known, else estimated from ``y`` alone; give exactly one of the two.
         ``mask`` (1 = valid) leaves dead pixels out.
@@ -68,7 +68,7 @@ class Operator(ABC):
 
 
 def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
-    """``image`` as float32 (float64 stays), after checking that it is a finite real batch ``[N, C, H, W]``, N ≥ 1.
+    """``image`` as float32 (float64 stays), after checking that it is a finite real batch ``[N, C, H, W]``, N >= 1.
 
     Raises:
         ValueError: anything else, in one sentence.

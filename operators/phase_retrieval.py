@@ -4,7 +4,7 @@ r"""Fourier phase retrieval: an image from the amplitudes of its diffraction pat
 
 with F the centred orthonormal transform of each channel. "Oversample r" means int(r/8 · n) zeros on every side of n
 pixels, so that r = 2 is 1.5 samples per pixel and axis. This definition is that of DAPS (arXiv 2407.01521 and its
-code); DPS (arXiv 2209.14687) keeps u = x in [−1, 1], which makes the signal twice as large at the same noise. Results
+code); DPS (arXiv 2209.14687) keeps u = x in [-1, 1], which makes the signal twice as large at the same noise. Results
 under the two cannot be compared.
 """
 

@@ -3,7 +3,7 @@ r"""What a phaseless measurement cannot tell apart.
 For a real object u inside its frame, :math:`|F(u)|` is unchanged, exactly, by
 
 * a rotation by 180°: :math:`F` of it is the conjugate of :math:`F(u)` times a phase;
-* a change of sign: only a symmetry *of images* when the signal is kept in [−1, 1], where the negative is an image too
+* a change of sign: only a symmetry *of images* when the signal is kept in [-1, 1], where the negative is an image too
   (in [0, 1] the negative object is no image);
 * a shift, while the object stays inside the frame: :math:`F` of it is :math:`F(u)` times a phase.
 
@@ -79,7 +79,7 @@ def phaseless_symmetries(channels: int, signed: bool = False, separate: bool = T
 
     Args:
         channels: channels C of the image.
-        signed: the signal is kept in [−1, 1], so a negative is an image as well.
+        signed: the signal is kept in [-1, 1], so a negative is an image as well.
         separate: each channel is measured by itself; False when the detector sees only their mean.
 
     >>> [s.name for s in phaseless_symmetries(3)]  # doctest: +NORMALIZE_WHITESPACE

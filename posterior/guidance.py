@@ -1,16 +1,17 @@
 r"""Likelihood guidance: the denoiser of the posterior from the denoiser of the prior, for any sampler.
 
 Diffusion posterior sampling (DPS; Chung et al., arXiv 2209.14687) adds the gradient of the measurement's likelihood at
-D(x), the estimate of the clean latent, to the score. With L = ‖A(dec(D)) − y‖², g = ∇_D L and C = sigma_ve² · ∂D/∂x_ve,
-which is the covariance of x0 given x (Tweedie's second-order formula), every form below is
+D(x), the estimate of the clean latent, to the score. With L = ||A(dec(D)) - y||², g = dL/dD and C = sigma_ve² ·
+dD/dx_ve, which is the covariance of x0 given x (Tweedie's second-order formula), every form below is
 
 .. math:: D' = D - k \, C g .
 
 * ``dps``: k = w / (2 tau²), the likelihood as if D were x0. Stiff: the weight w has to be tuned, well below 1.
-* ``dps_normalised``: k = w / (2 √L), the gradient of √L, which is what the published code uses. w has to be tuned.
-* ``matched``: k = w / (2 (tau² + gᵀCg / 4L)). D is uncertain, by C, and so is A(D): its variance along the residual is
-  gᵀCg/4L per value. Exact for w = 1 where prior and measurement are Gaussian and A treats all directions alike; with
-  tau → 0 it becomes a Gauss–Newton step. Pseudo-inverse guidance (Song et al., ICLR 2023) does the same for linear A.
+* ``dps_normalised``: k = w / (2 sqrt(L)), the gradient of sqrt(L), which the published code uses. w has to be tuned.
+* ``matched``: k = w / (2 (tau² + g^T C g / 4L)). D is uncertain, by C, and so is A(D): its variance along the residual
+  is g^T C g/4L per value. Exact for w = 1 where prior and measurement are Gaussian and A treats all directions alike;
+  with tau -> 0 it becomes a Gauss–Newton step. Pseudo-inverse guidance (Song et al., ICLR 2023) does the same for
+  linear A.
 
 C is either taken as the variance of x0 given x for data of unit variance, sigma²/(1 + sigma²) times the identity (no
 further call of the model), or applied to g by one more call: C is symmetric, so Cg is a difference quotient of the
@@ -35,7 +36,7 @@ COVARIANCES = ("isotropic", "difference")
 
 #: Step of the difference quotient, relative to sigma: large enough for half precision, small enough for curvature.
 DIFFERENCE_STEP = 0.1
-#: Above this VE level ∂D/∂x drowns in rounding while C has become the prior's covariance, which "isotropic" assumes.
+#: Above this VE level dD/dx drowns in rounding while C has become the prior's covariance, which "isotropic" assumes.
 LARGEST_DIFFERENCE_SIGMA = 10.0
 
 
@@ -46,7 +47,7 @@ class GuidanceOptions:
     weight: w; 0 leaves the measurement out.
     form: one of :data:`FORMS`.
     covariance: one of :data:`COVARIANCES`; "difference" costs a second model call per step.
-    tau: standard deviation of a measured value; 0 takes the measurement's own, √(noise floor / values).
+    tau: standard deviation of a measured value; 0 takes the measurement's own, sqrt(noise floor / values).
     micro_batch: particles that are decoded together; 0 for all.
     precision: "auto" or "full", of the decoder; see :func:`decoder_autocast`.
     """
@@ -134,7 +135,7 @@ def _covariance_times(
     parameterization: Parameterization,
     denoise: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """C g = sigma_ve² ∂D/∂x_ve g by a forward difference; x_ve = x/alpha, so that C = (sigma²/alpha) ∂D/∂x."""
+    """C g = sigma_ve² dD/dx_ve g by a forward difference; x_ve = x/alpha, so that C = (sigma²/alpha) dD/dx."""
     size = gradient.flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (x.ndim - 1))
     direction = torch.where(size > 0, gradient / size, torch.zeros_like(gradient))
     step = DIFFERENCE_STEP * sigma

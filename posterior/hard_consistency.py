@@ -182,7 +182,7 @@ def prior_residual(
     sigma: torch.Tensor,
     alpha: torch.Tensor | float,
 ) -> torch.Tensor:
-    """rms(z − D(alpha z + sigma eps)) per particle, ``[N]``: small where the denoiser takes z for one of its own.
+    """rms(z - D(alpha z + sigma eps)) per particle, ``[N]``: small where the denoiser takes z for one of its own.
 
     Two latents are compared with the same ``noise``, or the noise would decide.
 

@@ -47,7 +47,7 @@ class DecoderCalls:
 
 @dataclass
 class Likelihood:
-    """The residual ‖A(dec(z)) − y‖² of every particle and its gradient with respect to the latent.
+    """The residual ||A(dec(z)) - y||² of every particle and its gradient with respect to the latent.
 
     measurement: what was measured; its one ``y`` serves all particles.
     decoder: from latents to images.
@@ -68,7 +68,7 @@ class Likelihood:
         self.calls.forward = self.calls.backward = 0
 
     def residual(self, z: torch.Tensor) -> torch.Tensor:
-        """‖A(dec(z)) − y‖² per particle, ``[N]``, without a gradient."""
+        """||A(dec(z)) - y||² per particle, ``[N]``, without a gradient."""
         return self.look(z)[0]
 
     def look(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

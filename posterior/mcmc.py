@@ -130,7 +130,7 @@ def run_chain(
 
 
 def _likelihood_gradient(likelihood: Likelihood, z: torch.Tensor, options: MCMCOptions) -> torch.Tensor:
-    """The gradient of weight · ‖A(dec(z)) − y‖²/tau²."""
+    """The gradient of weight · ||A(dec(z)) - y||²/tau²."""
     _, gradient = likelihood.residual_and_gradient(z)
     if options.gradient_clamp > 0:
         gradient = gradient.clamp(-options.gradient_clamp, options.gradient_clamp)

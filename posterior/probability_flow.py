@@ -77,7 +77,7 @@ def probability_flow(
         x0 = denoise(x, sigma)
         if correct is not None:
             x0 = correct(x0, x, sigma)
-        # x' = alpha'·D + sigma'·eps with eps = (x − alpha·D)/sigma: Euler in VE coordinates for every
+        # x' = alpha'·D + sigma'·eps with eps = (x - alpha·D)/sigma: Euler in VE coordinates for every
         # parameterization, and finite at a flow's sigma = 1, where alpha = 0 and eps = x.
         eps = (x - parameterization.alpha(sigma) * x0) / sigma
         x = parameterization.alpha(sigma_next) * x0 + sigma_next * eps

@@ -209,7 +209,7 @@ def _resample(losses: list[float], keep: int, effective: float, uniform: float) 
 
 
 def _tempered(offset: torch.Tensor, effective: float) -> torch.Tensor:
-    """exp(−beta · offset), normalised, with beta such that the effective sample size is ``effective``."""
+    """exp(-beta · offset), normalised, with beta such that the effective sample size is ``effective``."""
     low, high = 0.0, 1.0
 
     def at(beta: float) -> torch.Tensor:
@@ -242,7 +242,7 @@ def _spectrum(images: torch.Tensor) -> torch.Tensor:
 
 
 def _largest_overlap(row: torch.Tensor, spectrum: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """max over shifts of ⟨shifted row, image⟩ for every image, ``[N]``."""
+    """max over shifts of <shifted row, image> for every image, ``[N]``."""
     frame = (2 * shape[-2], 2 * shape[-1])
     correlation = torch.fft.irfft2((row.conj() * spectrum).sum(1), s=frame)
     return correlation.flatten(1).amax(1)

@@ -8,13 +8,13 @@ With a feature :math:`f_i` per particle, :math:`d_{ij} = \|f_i - f_j\|` and one 
     g_i = \frac{\sum_{j \ne i} (2/h_i)\, w_{ij} (f_i - f_j)}{\sum_{j \ne i} w_{ij}}
 
 is the gradient of :math:`-\log \sum_j w_{ij}` with w's normaliser and h held fixed: it points away from the others. One
-vector–Jacobian product pulls it back from the features to the latent, r = Jᵀg. It then changes the right-hand side of
-the probability-flow ODE, d = (x − D)/sigma = −sigma · score, in VE coordinates:
+vector–Jacobian product pulls it back from the features to the latent, r = J^T g. It then changes the right-hand side of
+the probability-flow ODE, d = (x - D)/sigma = -sigma · score, in VE coordinates:
 
-* normalised: d' = d − rho(sigma) · rms(d) · r/rms(r). The change is a known share of the score on every model.
-* raw: score' = score + s(sigma) · r, hence d' = d − s(sigma) · sigma · r, as published.
+* normalised: d' = d - rho(sigma) · rms(d) · r/rms(r). The change is a known share of the score on every model.
+* raw: score' = score + s(sigma) · r, hence d' = d - s(sigma) · sigma · r, as published.
 
-The published bandwidth divides by log(N − 1), which is 0 for two particles and turns the force off; log N does not.
+The published bandwidth divides by log(N - 1), which is 0 for two particles and turns the force off; log N does not.
 Nothing here draws a random number.
 """
 
@@ -117,7 +117,7 @@ def repulsive_forces(features: torch.Tensor) -> torch.Tensor:
     h = torch.where(moves, h, torch.ones_like(h))
     w = torch.where(others, torch.exp(-distance.square() / h[:, None]), torch.zeros_like(distance))
     w = w / w.sum(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
-    # sum_j w_ij (f_i − f_j) with weights that sum to 1 is f_i minus the weighted mean of the others.
+    # sum_j w_ij (f_i - f_j) with weights that sum to 1 is f_i minus the weighted mean of the others.
     return torch.where(moves[:, None], (2 / h)[:, None] * (f - w @ f), torch.zeros_like(f)).to(dtype)
 
 
@@ -159,7 +159,7 @@ def repel(
     """d', the ODE's right-hand side with repulsion.
 
     Args:
-        d: (x_ve − D)/sigma_ve, ``[N, ...]``.
+        d: (x_ve - D)/sigma_ve, ``[N, ...]``.
         r: from :func:`repulsion`.
         sigma_ve: the level of ``d``, in VE units.
         options: strength, mode and schedule.
@@ -187,7 +187,7 @@ def repel_denoised(
     options: RepulsionOptions,
     sigma_top: float,
 ) -> torch.Tensor:
-    """D' = D + sigma_ve (d − d'): the same repulsion as a change of the denoiser's output, for any sampler or ODE step.
+    """D' = D + sigma_ve (d - d'): the same repulsion as a change of the denoiser's output, for any sampler or ODE step.
 
     Above ``sigma_top``, and so at a flow's sigma = 1, where sigma_ve is infinite, ``sigma_top`` takes its place: D'
     stays finite, and steps in which nothing is decided yet are not blown up.

@@ -1,7 +1,7 @@
 """Blind choice: which particle to return when nobody knows the truth.
 
-By the residual ‖A(x) − y‖², which every particle has. Where residuals tie, as those of an image and of its twin under a
-symmetry of the operator always do, the measurement has nothing more to say and a prior term decides, if there is one.
+By the residual ||A(x) - y||², which every particle has. Where residuals tie, as those of an image and of its twin under
+a symmetry of the operator always do, the measurement has nothing more to say and a prior term decides, if there is one.
 """
 
 from __future__ import annotations

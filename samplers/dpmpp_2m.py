@@ -6,8 +6,8 @@ slope of the step before. In VE coordinates, with :math:`h = \lambda' - \lambda`
 .. math:: x' = D + e^{-h} (x - u) + c\,(D - u_{last}), \qquad
           c = \frac{1 - e^{-h}}{2r} \;\text{(midpoint)}, \quad c = \frac{1 - (1 - e^{-h})/h}{r} \;\text{(heun)}.
 
-Without guidance u = D. With CFG++ the published last term, (D − u_last), mixes the two predictions; it does not vanish
-for short steps where D ≠ u. The other reading is (u − u_last). The first and the last step have no such term, nor has
+Without guidance u = D. With CFG++ the published last term, (D - u_last), mixes the two predictions; it does not vanish
+for short steps where D != u. The other reading is (u - u_last). The first and the last step have no such term, nor has
 the one after a step from pure noise, where :math:`h_{last}` is infinite.
 """
 
@@ -53,8 +53,8 @@ def sample_dpmpp_2m_cfg_pp(
 ) -> torch.Tensor:
     """DPM-Solver++(2M) with CFG++.
 
-    higher_order_term: "guided" is (D − u_last), as published and in ComfyUI; "unconditional" is (u − u_last).
-    solver_type and form as without CFG++; on a flow model "core" is wrong by sigma'·(D − u) a step.
+    higher_order_term: "guided" is (D - u_last), as published and in ComfyUI; "unconditional" is (u - u_last).
+    solver_type and form as without CFG++; on a flow model "core" is wrong by sigma'·(D - u) a step.
     """
     return _dpmpp_2m(run, solver_type, higher_order_term, form)
 

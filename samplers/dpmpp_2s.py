@@ -38,7 +38,7 @@ def sample_dpmpp_2s_ancestral(run: Run, eta: float = 1.0, s_noise: float = 1.0) 
             middle = run.parameterization.sigma_from_ve(math.sqrt(down.s * down.s_next))
             x_middle = euler_step(x, D, u, step.until(middle, run.parameterization))
             D_middle, _ = run.denoise(x_middle, middle)
-            kept = down.ratio * down.alpha  # alpha'·e^{−h}
+            kept = down.ratio * down.alpha  # alpha'·e^{-h}
             x = blend((down.ratio, x), (kept, D), (-kept, u), (down.alpha_next - kept, D_middle))
         else:
             x = euler_step(x, D, u, down)

@@ -15,7 +15,7 @@ prediction D that is a polynomial in s, the process from s to s' is solved exact
 The derivatives come from the last one or two predictions (``max_stage`` 2 or 3), as the Newton polynomial through them.
 The published solver takes :math:`\dot D` half a step back, which leaves its third stage at second order. The run's
 first step has no derivative, so that in the limit a whole run is of second order too.
-With CFG++ (arXiv 2406.08070) the noise (x − u) and the derivatives are the unconditional prediction's.
+With CFG++ (arXiv 2406.08070) the noise (x - u) and the derivatives are the unconditional prediction's.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def euler_step(x: torch.Tensor, D: torch.Tensor, u: torch.Tensor, step: Step) -> torch.Tensor:
-    """x' = alpha'·D + sigma'·(x − alpha·u)/sigma."""
+    """x' = alpha'·D + sigma'·(x - alpha·u)/sigma."""
     return blend((step.ratio, x), (step.alpha_next, D), (-step.ratio * step.alpha, u))
 
 

@@ -46,7 +46,7 @@ class Step:
 
     @property
     def h(self) -> float:
-        """lambda' − lambda: infinite when the step starts at pure noise or ends at the clean image."""
+        """lambda' - lambda: infinite when the step starts at pure noise or ends at the clean image."""
         if self.s_next == 0.0 or math.isinf(self.s):
             return math.inf
         return -math.inf if math.isinf(self.s_next) else math.log(self.s / self.s_next)
@@ -71,7 +71,7 @@ class Step:
     def split(self, eta: float) -> tuple[Step, float]:
         """The deterministic part of an ancestral step, and the deviation of the noise that follows it.
 
-        The level after it all is s'; s_up² = eta²·s'²·(1 − s'²/s²) of its variance is fresh noise (k-diffusion).
+        The level after it all is s'; s_up² = eta²·s'²·(1 - s'²/s²) of its variance is fresh noise (k-diffusion).
         eta = 0 gives the step itself and no noise.
         """
         if eta == 0.0:

@@ -31,7 +31,7 @@ def disc(size=16, radius=4.0, background=-1.0):
 
 
 def fourier_sum(u):
-    """The defining sum, frequencies −P//2 … in rising order: no FFT involved."""
+    """The defining sum, frequencies -P//2 … in rising order: no FFT involved."""
 
     def matrix(n):
         k, j = torch.arange(n, dtype=torch.float64) - n // 2, torch.arange(n, dtype=torch.float64)

@@ -79,7 +79,7 @@ ONE_GAUSSIAN = Mixture((1.0,), (0.7,), (0.5,))
 def reference_solution(model: GuidedModel, x: torch.Tensor, sigma: float, sigma_end: float) -> torch.Tensor:
     """x carried along the probability-flow ODE to ``sigma_end``, by adaptive integration to 1e-12.
 
-    In the model's own coordinates dx/dsigma = (x − D)/sigma, for VE and for a flow (there: alpha = 1 − sigma); finite
+    In the model's own coordinates dx/dsigma = (x - D)/sigma, for VE and for a flow (there: alpha = 1 - sigma); finite
     from sigma = 1.
     """
 

@@ -6,6 +6,7 @@ Read off the source, file by file, so that an import inside a function counts li
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -126,6 +127,15 @@ def test_only_the_host_room_knows_the_inside_of_comfyui(file):
         assert "comfy_api" not in absolute
 
 
+def test_python_files_hold_only_characters_of_cp1252():
+    """The registry's checker reads files as Windows does, and refuses the others."""
+    names = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in names.split() if (ROOT / name).is_file()}
+    assert sources
+    odd = {name: set(text) - set(text.encode("cp1252", "ignore").decode("cp1252")) for name, text in sources.items()}
+    assert {name: sorted(found) for name, found in odd.items() if found} == {}
+
+
 @EVERY_FILE
 def test_rooms_without_models_do_without_torch(file):
     absolute = {name.split(".")[0] for _, name, ours in imports(file) if not ours}
@@ -159,8 +169,6 @@ def test_ids_and_categories_bear_the_name_of_the_pack():
 
 def test_the_pack_can_be_imported_without_comfyui_and_without_torch():
     """What ComfyUI imports at its start is light, and the first thing to be seen when it is not."""
-    import subprocess
-
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import lab; pack = lab.import_pack(); "
         "assert lab.import_pack() is pack; assert pack.WEB_DIRECTORY == './web'; "

@@ -163,7 +163,7 @@ class TestTables:
         assert self.row(table, "exp1", "refine")["decoder backward"] == "9"
 
     def test_paired(self, results):
-        row = self.row(paired(load_runs([results])), "exp1 − exp0", "PSNR aligned, blind (dB)")
+        row = self.row(paired(load_runs([results])), "exp1 \u2212 exp0", "PSNR aligned, blind (dB)")
         assert (row["images"], row["mean"], row["larger / smaller"]) == ("2", "+1.00", "2 / 0")
 
     def test_every_pair(self, results, tmp_path):

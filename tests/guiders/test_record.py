@@ -52,7 +52,7 @@ def test_what_has_no_meaning_is_refused():
 
 def test_a_label_that_the_font_cannot_draw_is_refused():
     with pytest.raises(ValueError, match="cannot be drawn; write it in ASCII"):
-        GuidanceRecord("Test", {"gap": "‖gap‖"})
+        GuidanceRecord("Test", {"gap": "\u2016gap\u2016"})
 
 
 def test_the_picture_has_a_panel_per_measured_quantity():

@@ -103,7 +103,7 @@ def test_watching_changes_nothing_and_notes_every_call(probe):
     assert norms["same"]
     assert norms["calls"] == 6
     assert norms["items"] == [3, 3, 3, 3]
-    assert norms["guidance is five gaps"] < 1e-4  # CFG 6: guided − cond = 5 (cond − uncond)
+    assert norms["guidance is five gaps"] < 1e-4  # CFG 6: guided - cond = 5 (cond - uncond)
     assert norms["basic has no gap"] == [[], 3]
     assert norms["defaults"]
 

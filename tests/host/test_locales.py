@@ -13,7 +13,7 @@ from sampler_lab.labkit.locales import english
 pytestmark = pytest.mark.host
 
 ROOT = Path(__file__).resolve().parents[2]
-HANGUL = re.compile("[가-힣]")
+HANGUL = re.compile("[\uac00-\ud7a3]")
 
 
 def strings(language):

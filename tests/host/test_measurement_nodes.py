@@ -129,7 +129,7 @@ def test_save_and_load(client, photograph, tmp_path, extension):
 
 
 def test_a_file_of_ones_own(client, tmp_path):
-    """Intensities in somebody's units, one channel, dead pixels as −1, zero frequency in the corner."""
+    """Intensities in somebody's units, one channel, dead pixels as -1, zero frequency in the corner."""
     truth = PhaseRetrieval(channels="mean", noise_sigma=0.0).measure(picture(1, 32, 32), 0)
     counts = (torch.fft.ifftshift(truth.y[0, 0], dim=(-2, -1)).square() * 1e4).numpy()
     counts[5, 7] = -1

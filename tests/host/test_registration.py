@@ -91,7 +91,7 @@ def test_the_samplers_that_lose_their_penultimate_sigma_are_recognised(probe):
     ("case", "words"),
     [
         ("name", "no schedule is called 'fastest'; choose one of poly_rho"),
-        ("flow range", "0 < sigma_min < sigma_max ≤ 1, for this is a flow model"),
+        ("flow range", "0 < sigma_min < sigma_max <= 1, for this is a flow model"),
         ("range", "sigma_min is 2 and sigma_max 1"),
         ("kind of sampler", "steps cannot be recorded"),
         ("empty trajectory", "the trajectory is empty; connect Record Trajectory"),

@@ -45,5 +45,5 @@ def test_a_step_that_fails_says_so_and_lets_the_error_through(stream):
 def test_a_console_without_the_letters_goes_on():
     raw = io.BytesIO()
     console = Console(io.TextIOWrapper(raw, encoding="ascii"))
-    console.line("• ‖A(x) − y‖²")
+    console.line("• \u2016A(x) \u2212 y\u2016²")
     assert raw.getvalue() == b"? ?A(x) ? y??\n"

@@ -11,7 +11,7 @@ Z95 = 1.959963984540054
 
 @pytest.mark.parametrize(("successes", "n"), [(1, 10), (9, 10), (31, 100), (9, 100), (500, 1000)])
 def test_its_bounds_are_where_the_score_test_just_rejects(successes, n):
-    """(p̂ − p)² = z² p (1 − p)/n at both ends: the defining equation."""
+    """(p_hat - p)² = z² p (1 - p)/n at both ends: the defining equation."""
     for p in wilson_interval(successes, n):
         assert (successes / n - p) ** 2 == pytest.approx(Z95**2 * p * (1 - p) / n, rel=1e-9)
 

@@ -214,7 +214,7 @@ def test_the_report_says_it_in_words(particles, truth, measurement):
     lines = table.to_markdown().splitlines()
     assert lines[0].startswith("**Chosen blind (by residual):** particle 2")
     assert lines[0].endswith("not reconstructed.")
-    assert lines[1].startswith("**Chosen by oracle (best of N, looking at the truth):** particle 1, ∞ dB aligned")
+    assert lines[1].startswith("**Chosen by oracle (best of N, looking at the truth):** particle 1, \u221e dB aligned")
     assert lines[1].endswith(": reconstructed.")
     rows = [line for line in lines if line.startswith("| ") and line[2].isdigit()]
     assert [row.rstrip("| ").split("|")[-1].strip() for row in rows[1:3]] == ["oracle", "blind"]
@@ -222,7 +222,7 @@ def test_the_report_says_it_in_words(particles, truth, measurement):
     text = "\n".join(lines)
     assert f"mean colour: {table.flat_psnr:.2f} dB" in text
     assert "Without alignment the oracle would choose particle 0." in text
-    assert "particle 2: ∞ dB (rot180 G)" in text
+    assert "particle 2: \u221e dB (rot180 G)" in text
     assert "Not finite, so not scored: particle 3." in text
     assert "nan" not in text.lower()
 

@@ -20,12 +20,12 @@ def read_arrays(path):
 @pytest.mark.parametrize("extension", [".npz", ".mat", ".h5", ".hdf5"])
 def test_what_is_written_is_read(tmp_path, extension):
     path = tmp_path / "sub" / f"first{extension}"
-    write_arrays(path, {"y": Y, "mask": Y[0] > 3}, {"note": "grün, σ"})
+    write_arrays(path, {"y": Y, "mask": Y[0] > 3}, {"note": "grün, \u03c3"})
     back = read_arrays(path)
     assert np.array_equal(back["y"], Y)
     assert back["y"].dtype == Y.dtype
     assert np.array_equal(back["mask"], Y[0] > 3)
-    assert str(back["note"].reshape(-1)[0]) == "grün, σ"
+    assert str(back["note"].reshape(-1)[0]) == "grün, \u03c3"
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing temporary is left
 
 

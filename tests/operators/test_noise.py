@@ -39,8 +39,9 @@ def test_clipped_gaussian_in_closed_form():
 
 
 def test_root_poisson_in_closed_form():
-    """E(√N − √λ)² = 2λ − 2√λ E√N; small rates by hand, and the sum joins the series without a step."""
-    rate = 1e-4  # N is 0 or 1: E√N = λ to first order
+    """E(sqrt(N) - sqrt(lambda))² = 2 lambda - 2 sqrt(lambda) E sqrt(N); small rates by hand, and
+    the sum joins the series without a step."""
+    rate = 1e-4  # N is 0 or 1: E sqrt(N) = lambda to first order
     assert root_poisson_square(torch.tensor([0.0, rate])).tolist() == pytest.approx(
         [0.0, 2 * rate - 2 * rate**1.5], rel=1e-3
     )

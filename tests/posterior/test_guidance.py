@@ -117,7 +117,7 @@ def test_a_perfect_fit_is_left_alone(form):
 
 @pytest.mark.parametrize("distance", [1e-2, 1.0])
 def test_the_published_normalisation_takes_steps_of_one_size(distance):
-    """The gradient of √L has norm a however close y is: the step is w · variance · a."""
+    """The gradient of sqrt(L) has norm a however close y is: the step is w · variance · a."""
     likelihood, sigma = _likelihood(), torch.tensor(0.5, dtype=torch.float64)
     x = (likelihood.measurement.y / GAIN).expand(2, -1, -1, -1) + distance * _x(2)
     guided, _ = guide(x, x, sigma, VE, likelihood, GuidanceOptions(form="dps_normalised", weight=0.3))

@@ -135,7 +135,7 @@ def test_cancel_arrives_within_an_iteration():
 
 
 def test_prior_residual_of_a_known_denoiser():
-    """D(x) = x/(1 + s²) for a unit Gaussian prior: without noise z − D(z) = z·s²/(1 + s²)."""
+    """D(x) = x/(1 + s²) for a unit Gaussian prior: without noise z - D(z) = z·s²/(1 + s²)."""
     z, s = torch.full((2, 1, 2, 2), 3.0), 0.5
     found = prior_residual(
         z, torch.zeros_like(z), lambda x, sigma: x / (1 + sigma**2), torch.tensor(s), torch.tensor(1.0)

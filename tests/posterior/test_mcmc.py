@@ -30,7 +30,7 @@ def test_stationary_distribution(options):
     width, gain, n = 0.7, 1.3, 4000
     z0_hat = torch.zeros(n, 1, 2, 2)
     z, _ = run_chain(z0_hat, likelihood(gain), width, options.step_size, options, ParticleNoise(3))
-    # log p = −(gain·z − y)²/tau² − z²/(2 width²)
+    # log p = -(gain·z - y)²/tau² - z²/(2 width²)
     precision = 2 * gain**2 / options.tau**2 + 1 / width**2
     mean, std = 2 * gain * Y[0] / options.tau**2 / precision, precision**-0.5
     error = z.mean(0) - mean

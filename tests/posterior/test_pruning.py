@@ -124,7 +124,7 @@ class TestResampling:
                 counts[row] += 1
         weights = counts / counts.sum()
         assert float(1 / weights.square().sum()) == pytest.approx(2.0, rel=2e-3)  # effective size: half of four
-        # Weights are exp(−beta L): log ratios are proportional to the differences of the residuals.
+        # Weights are exp(-beta L): log ratios are proportional to the differences of the residuals.
         assert float((weights[0] / weights[1]).log() * 2) == pytest.approx(float((weights[0] / weights[2]).log()), 1e-2)
 
     def test_equal_residuals_are_drawn_evenly(self):

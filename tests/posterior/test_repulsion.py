@@ -29,7 +29,7 @@ def _rms(x):
 def test_two_particles_push_each_other_apart_with_the_known_force():
     f = _particles(2)
     g = repulsive_forces(f)
-    # h = d²/log 2 and the only weight cancels: g_1 = (2 log 2 / d²)(f_1 − f_2).
+    # h = d²/log 2 and the only weight cancels: g_1 = (2 log 2 / d²)(f_1 - f_2).
     expected = 2 * math.log(2) / (f[0] - f[1]).square().sum() * (f[0] - f[1])
     torch.testing.assert_close(g, torch.stack([expected, -expected]))
 
@@ -48,7 +48,7 @@ def test_forces_are_those_of_the_formula(count):
 
 
 def test_the_bandwidth_gives_the_median_neighbour_the_weight_one_over_n():
-    # Three on a line, the first at distances 1 and 3 (median 2): h = 4/log 3, weights 3^(−1/4) and 3^(−9/4).
+    # Three on a line, the first at distances 1 and 3 (median 2): h = 4/log 3, weights 3^(-1/4) and 3^(-9/4).
     f = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
     near, far = 3**-0.25, 3**-2.25
     expected = 2 * math.log(3) / 4 * (near * -1 + far * -3) / (near + far)
@@ -82,7 +82,7 @@ def test_a_particle_that_is_not_finite_counts_as_absent(bad):
 
 
 def test_the_pull_back_is_the_gradient_of_the_features_along_the_forces():
-    """Against central finite differences of Σ g·f(z), with g held fixed."""
+    """Against central finite differences of the sum of g·f(z), with g held fixed."""
     mix = torch.randn(6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def features(z):

@@ -364,7 +364,7 @@ CENTRE, SPREAD, SHARE = 1.0, 0.25, 0.85
 
 
 def mirrored_modes(x, sigma, **_):
-    """E[x0 | x] under SHARE·N(+c, s²) + (1 − SHARE)·N(−c, s²), one sign for all values: exact."""
+    """E[x0 | x] under SHARE·N(+c, s²) + (1 - SHARE)·N(-c, s²), one sign for all values: exact."""
     variance = SPREAD**2 + sigma.reshape(-1, 1, 1, 1) ** 2
     logit = math.log(SHARE / (1 - SHARE)) + 2 * CENTRE * x.flatten(1).sum(1).reshape(-1, 1, 1, 1) / variance
     sign = torch.tanh(logit / 2)  # the mean of ±1
@@ -396,7 +396,7 @@ def coverage(options, runs):
 
 def test_repulsion_and_pruning_cover_both_modes_of_a_mirrored_posterior():
     """Independent chains fall into each mode with some rate p, measured here, so four of them cover both at the
-    binomial rate 1 − p⁴ − q⁴, and the two of four with the smallest residuals less often. Repulsion with
+    binomial rate 1 - p^4 - q^4, and the two of four with the smallest residuals less often. Repulsion with
     diversity-aware pruning covers both significantly more often: the 95 % intervals of 120 runs do not meet.
     Measured: 57 of 120 (39–56 %) against 23 (13–27 %) of all four, and 14 (7–19 %) of the two kept by residual.
     """

@@ -13,7 +13,7 @@ smalldiffusion = pytest.importorskip("smalldiffusion", reason="smalldiffusion is
 
 
 class NoisePredictor(torch.nn.Module):
-    """The test's denoiser as smalldiffusion calls models: it wants eps = (x − D)/sigma."""
+    """The test's denoiser as smalldiffusion calls models: it wants eps = (x - D)/sigma."""
 
     def predict_eps_cfg(self, x, sigma, cond, cfg_scale):
         return (x - GuidedModel(VE, PRIOR)(x, sigma.expand(len(x)))) / sigma
