@@ -1,7 +1,7 @@
 """The cases of test_latent_daps_identity.py, and how their stored results were made.
 
-Every part of LatentDAPS alone and all together, without a mask, with one for all particles and with one per particle,
-on a VE and on a flow model: small enough that the whole result is stored. It was stored, from the root of a checkout, by
+Every part of LatentDAPS alone and all together; without a mask, with one for all particles and with one per particle;
+on a VE and on a flow model. They are small enough to store the whole result, which was done, from the root, by
 
     python -c "import sys, lab; lab.import_pack(); sys.path[:0] = ['tests', 'tests/samplers'];
     import latent_daps_cases; latent_daps_cases.store()"
