@@ -17,9 +17,15 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7
 
 
 def new_figure(width: float = 7.0, height: float = 4.2) -> tuple[Any, Any]:
-    """A figure in inches and its axes, drawn without a screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """A figure in inches and its axes, drawn without a screen.
+
+    Raises ``ValueError`` when matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError("plots of runs need the matplotlib package: pip install matplotlib.") from None
 
     figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
     FigureCanvasAgg(figure)

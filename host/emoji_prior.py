@@ -31,6 +31,7 @@ import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
+import comfy.ops
 import comfy.sd
 import comfy.supported_models_base
 import torch
@@ -89,11 +90,13 @@ class _Network(nn.Module):
     Inputs are checked here and not in the U-Net, because only the host can bring a wrong one.
     """
 
-    def __init__(self, device: Any = None, dtype: torch.dtype = torch.float32, **unused: Any) -> None:
-        """``unused``: the configuration's further entries and the host's ``operations``, for larger networks."""
+    def __init__(
+        self, device: Any = None, dtype: torch.dtype = torch.float32, operations: Any = nn, **unused: Any
+    ) -> None:
+        """``operations``: the host's layers. ``unused``: the configuration's further entries, for larger networks."""
         super().__init__()
         self.dtype = dtype
-        self.unet = UNet().to(device=device, dtype=dtype)
+        self.unet = UNet(operations=operations).to(device=device, dtype=dtype)
 
     def forward(
         self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, control: Any = None, **unused: Any
@@ -189,14 +192,14 @@ def emoji_vae() -> comfy.sd.VAE:
         params = _smallest_autoencoder_kl()
         vae = comfy.sd.VAE(sd=AutoencoderKL(**params).state_dict(), config={"params": params})
         dtype = comfy.model_management.vae_dtype(vae.device, [torch.float32])
-        vae.first_stage_model = load_emoji_prior(dtype=dtype).autoencoder
+        vae.first_stage_model = load_emoji_prior(dtype=dtype, operations=comfy.ops.disable_weight_init).autoencoder
     vae.vae_dtype = dtype
     vae.working_dtypes = [torch.float32]
     vae.downscale_ratio = vae.upscale_ratio = FACTOR
     vae.latent_channels = LATENT_CHANNELS
     vae.memory_used_decode = _memory(_DECODE_BYTES_PER_PIXEL * FACTOR**2)
     vae.memory_used_encode = _memory(_ENCODE_BYTES_PER_PIXEL)
-    vae.disable_offload = True  # plain torch layers: loaded whole or not at all
+    vae.disable_offload = True  # 4 MB: loaded whole or not at all
     vae.patcher = comfy.model_patcher.ModelPatcher(
         vae.first_stage_model,
         load_device=vae.device,

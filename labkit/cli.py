@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--image", type=Path, metavar="FILE", help="a picture of your own (default: a held-out emoji)")
     demo.add_argument("--keep-running", action="store_true", help="leave the editor open afterwards, until Ctrl-C")
     command("test", _test, "run the tests; further arguments go to pytest", forwards=True)
+    command("check", _check, "check the pack as the registry and the ecosystem's tools would")
     command("serve", _serve, "open the editor, until Ctrl-C")
     experiment = command("experiment", _experiment, "run exp0 … exp5 on images, or report on runs", forwards=True)
     experiment.add_argument("name", metavar="NAME", help="exp0 … exp5, a name of your own, or report (then folders)")
@@ -140,6 +141,13 @@ def _test(console: Console, options: argparse.Namespace) -> int:
     environment = {**os.environ, "COMFYUI_PATH": str(host.comfyui)}
     command = [str(host.python), "-m", "pytest", *options.rest]
     return subprocess.run(command, cwd=places.ROOT, env=environment, check=False).returncode
+
+
+def _check(console: Console, options: argparse.Namespace) -> int:
+    from .registry import check_package
+
+    check_package(console, _prepare(console, options))
+    return 0
 
 
 def _bench(console: Console, options: argparse.Namespace) -> int:

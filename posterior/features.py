@@ -112,9 +112,14 @@ def load_dino(weights: Path, model: str = DINO_MODEL) -> nn.Module:
     """The network on the CPU, frozen, in evaluation mode: images ``[N, 3, H, W]`` to class tokens ``[N, 384]``.
 
     Raises:
-        ValueError: timm does not know ``model``, or the file does not hold its weights.
+        ValueError: timm is not installed or does not know ``model``, or the file does not hold its weights.
     """
-    import timm
+    try:
+        import timm
+    except ImportError:
+        raise ValueError(
+            "the DINO feature space needs the timm package: pip install timm, or choose latent or pixel."
+        ) from None
 
     try:
         with torch.device("meta"):  # no memory and, above all, no random numbers for weights that are replaced

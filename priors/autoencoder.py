@@ -4,9 +4,13 @@ The encoder folds 2x2 pixels into channels before its first convolution and the 
 wide one (PixelUnshuffle / PixelShuffle, arXiv:1609.05158), so no wide layer ever runs at full resolution: a decoder
 forward and backward for four particles takes about 40 ms on two CPU cores, which is what posterior sampling spends its
 time on. Residual blocks start as the identity (zero-initialised second convolution).
+
+``operations`` has the layers: ``torch.nn``, or a host's own kind of them, which it can move and cast as it needs.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +26,14 @@ _MIN_LOG_VARIANCE, _MAX_LOG_VARIANCE = -20.0, 4.0
 class ResidualBlock(nn.Module):
     """Pre-activation residual block, ``[N, in, H, W] -> [N, out, H, W]``."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, operations: Any = nn) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(_GROUPS, in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(_GROUPS, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.norm1 = operations.GroupNorm(_GROUPS, in_channels)
+        self.conv1 = operations.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = operations.GroupNorm(_GROUPS, out_channels)
+        self.conv2 = operations.Conv2d(out_channels, out_channels, 3, padding=1)
         same = in_channels == out_channels
-        self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
+        self.skip = nn.Identity() if same else operations.Conv2d(in_channels, out_channels, 1)
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,52 +45,52 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Sequential):
     """``[N, 3, H, W]`` in [-1, 1] -> ``[N, 8, H/4, W/4]``: mean and log variance stacked along the channels."""
 
-    def __init__(self, width: tuple[int, int] = (48, 96)) -> None:
+    def __init__(self, width: tuple[int, int] = (48, 96), operations: Any = nn) -> None:
         fine, coarse = width
         super().__init__(
             nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * IMAGE_CHANNELS, fine, 3, padding=1),
-            ResidualBlock(fine, fine),
-            nn.Conv2d(fine, coarse, 3, stride=2, padding=1),
-            ResidualBlock(coarse, coarse),
-            ResidualBlock(coarse, coarse),
-            nn.GroupNorm(_GROUPS, coarse),
+            operations.Conv2d(4 * IMAGE_CHANNELS, fine, 3, padding=1),
+            ResidualBlock(fine, fine, operations),
+            operations.Conv2d(fine, coarse, 3, stride=2, padding=1),
+            ResidualBlock(coarse, coarse, operations),
+            ResidualBlock(coarse, coarse, operations),
+            operations.GroupNorm(_GROUPS, coarse),
             nn.SiLU(),
-            nn.Conv2d(coarse, 2 * LATENT_CHANNELS, 3, padding=1),
+            operations.Conv2d(coarse, 2 * LATENT_CHANNELS, 3, padding=1),
         )
 
 
 class Decoder(nn.Sequential):
     """``[N, 4, h, w] -> [N, 3, 4h, 4w]``, about [-1, 1] (it may overshoot; nothing is clamped)."""
 
-    def __init__(self, width: tuple[int, int, int] = (112, 64, 16)) -> None:
+    def __init__(self, width: tuple[int, int, int] = (112, 64, 16), operations: Any = nn) -> None:
         coarse, middle, fine = width
         super().__init__(
-            nn.Conv2d(LATENT_CHANNELS, coarse, 3, padding=1),
-            ResidualBlock(coarse, coarse),
-            ResidualBlock(coarse, coarse),
+            operations.Conv2d(LATENT_CHANNELS, coarse, 3, padding=1),
+            ResidualBlock(coarse, coarse, operations),
+            ResidualBlock(coarse, coarse, operations),
             nn.Upsample(scale_factor=2, mode="nearest"),
-            nn.Conv2d(coarse, middle, 3, padding=1),
-            ResidualBlock(middle, middle),
-            ResidualBlock(middle, middle),
-            nn.GroupNorm(_GROUPS, middle),
+            operations.Conv2d(coarse, middle, 3, padding=1),
+            ResidualBlock(middle, middle, operations),
+            ResidualBlock(middle, middle, operations),
+            operations.GroupNorm(_GROUPS, middle),
             nn.SiLU(),
-            nn.Conv2d(middle, 4 * fine, 3, padding=1),
+            operations.Conv2d(middle, 4 * fine, 3, padding=1),
             nn.PixelShuffle(2),
             nn.SiLU(),
-            nn.Conv2d(fine, fine, 3, padding=1),
+            operations.Conv2d(fine, fine, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(fine, IMAGE_CHANNELS, 3, padding=1),
+            operations.Conv2d(fine, IMAGE_CHANNELS, 3, padding=1),
         )
 
 
 class Autoencoder(nn.Module):
     """Encoder and decoder with the posterior's moments; latents here are *raw* (not standardised)."""
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Any = nn) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.decoder = Decoder()
+        self.encoder = Encoder(operations=operations)
+        self.decoder = Decoder(operations=operations)
 
     def moments(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | image), each ``[N, 4, H/4, W/4]``; ``image`` ``[N, 3, H, W]`` in [-1, 1]."""

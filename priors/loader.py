@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -41,11 +42,17 @@ class EmojiPrior:
 
 
 def load_emoji_prior(
-    folder: str | Path | None = None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    folder: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    operations: Any = nn,
 ) -> EmojiPrior:
-    """The shipped prior, or the one in ``folder``. Raises ValueError when a weight file is missing or does not fit."""
+    """The shipped prior, or the one in ``folder``. Raises ValueError when a weight file is missing or does not fit.
+
+    ``operations`` has the autoencoder's layers, for a host that brings its own.
+    """
     folder = WEIGHTS if folder is None else Path(folder)
-    autoencoder, denoiser = load_autoencoder(folder), Denoiser()
+    autoencoder, denoiser = load_autoencoder(folder, operations), Denoiser()
     state = _read(folder / DENOISER_FILE)
     mean, std = (state.pop(key).float().reshape(1, -1, 1, 1).to(device) for key in (_MEAN, _STD))
     load_into(denoiser.network, state)
@@ -54,9 +61,9 @@ def load_emoji_prior(
     return EmojiPrior(autoencoder, denoiser, mean, std)
 
 
-def load_autoencoder(folder: Path) -> Autoencoder:
+def load_autoencoder(folder: Path, operations: Any = nn) -> Autoencoder:
     """The autoencoder alone, on the CPU. Raises ValueError when its file is missing or does not fit."""
-    autoencoder = Autoencoder()
+    autoencoder = Autoencoder(operations)
     load_into(autoencoder, _read(folder / AUTOENCODER_FILE))
     return autoencoder.eval().requires_grad_(False)
 

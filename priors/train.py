@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from . import loader
 from .autoencoder import Autoencoder
@@ -156,9 +156,9 @@ class Trainer:
         """Uniform numbers from the run's generator, on the CPU."""
         return torch.rand(*shape, generator=self.generator)
 
-    def autocast(self) -> torch.autocast:
+    def mixed_precision(self) -> autocast:
         """bfloat16 on the device."""
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return autocast(self.device.type, torch.bfloat16)
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -204,7 +204,7 @@ def train_autoencoder(
             _save_autoencoder(work, trainer, held_out)
         index = (trainer.rand(options.batch) * len(pool)).long().sort().values
         image = to_model_range(pool[index.numpy()]).to(device)
-        with trainer.autocast():
+        with trainer.mixed_precision():
             noise = trainer.randn(options.batch, 4, image.shape[2] // 4, image.shape[3] // 4)
             output, mean, log_variance = trainer.module(image, noise)
         error = output.float() - image
@@ -231,7 +231,7 @@ def encode_pool(work: Path, autoencoder: Autoencoder, device: torch.device) -> T
         return torch.load(path, weights_only=True)
     pool = np.load(work / "pool_images.npy", mmap_mode="r")
     parts = []
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+    with torch.no_grad(), autocast(device.type, torch.bfloat16):
         for start in range(0, len(pool), 64):
             parts.append(autoencoder.encode(to_model_range(pool[start : start + 64]).to(device)).half().cpu())
     latents = torch.cat(parts)
@@ -289,7 +289,7 @@ def train_denoiser(work: Path, options: TrainOptions, init: Path | None, device:
         sigma = torch.exp(options.log_sigma_mean + options.log_sigma_std * normal).to(device)
         s = sigma.reshape(-1, 1, 1, 1)
         noisy = z + s * trainer.randn(*z.shape)
-        with trainer.autocast():
+        with trainer.mixed_precision():
             denoised = trainer.module(noisy, sigma, one_hot[label].to(device))
         loss = ((s**2 + 1) / s**2 * (denoised - z) ** 2).mean()
         trainer.update(loss)

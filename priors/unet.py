@@ -5,12 +5,14 @@
     c_out = sigma / sqrt(sigma^2 + 1),  c_in = 1 / sqrt(sigma^2 + 1)
 
 Three resolutions (16, 8, 4) of 64, 96 and 128 channels, self-attention at 8 and 4, adaptive group norm from the sum of
-the noise embedding and the class embedding.
+the noise embedding and the class embedding. ``operations`` has the layers: ``torch.nn``, or a host's own kind of them,
+which it can move and cast as it needs; so weights are used by their layers only.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +30,12 @@ _INV_SQRT2 = math.sqrt(0.5)
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the pixels of ``[N, C, H, W]``; the residual is added by the caller."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, operations: Any = nn) -> None:
         super().__init__()
         self.heads = max(1, channels // _HEAD_CHANNELS)
-        self.norm = nn.GroupNorm(_GROUPS, channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.project = nn.Conv2d(channels, channels, 1)
+        self.norm = operations.GroupNorm(_GROUPS, channels)
+        self.qkv = operations.Conv2d(channels, 3 * channels, 1)
+        self.project = operations.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.project.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,16 +49,18 @@ class SelfAttention(nn.Module):
 class ModulatedBlock(nn.Module):
     """Residual block whose second norm is scaled and shifted by the embedding, then optional self-attention."""
 
-    def __init__(self, in_channels: int, out_channels: int, embedding: int, attention: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, embedding: int, attention: bool = False, operations: Any = nn
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(_GROUPS, in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(_GROUPS, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.modulation = nn.Linear(embedding, 2 * out_channels)
+        self.norm1 = operations.GroupNorm(_GROUPS, in_channels)
+        self.conv1 = operations.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = operations.GroupNorm(_GROUPS, out_channels)
+        self.conv2 = operations.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.modulation = operations.Linear(embedding, 2 * out_channels)
         same = in_channels == out_channels
-        self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
-        self.attention = SelfAttention(out_channels) if attention else None
+        self.skip = nn.Identity() if same else operations.Conv2d(in_channels, out_channels, 1)
+        self.attention = SelfAttention(out_channels, operations) if attention else None
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -72,37 +76,42 @@ class ModulatedBlock(nn.Module):
 class UNet(nn.Module):
     """F(x, c_noise, w): ``[N, 4, h, w]``, ``[N]``, ``[N, 12]`` -> ``[N, 4, h, w]``; h and w are multiples of 4."""
 
-    def __init__(self, channels: tuple[int, int, int] = (64, 96, 128), embedding: int = 128) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int] = (64, 96, 128), embedding: int = 128, operations: Any = nn
+    ) -> None:
         super().__init__()
         a, b, c = channels
         e = embedding
+
+        def block(in_channels: int, out_channels: int, attention: bool = False) -> ModulatedBlock:
+            return ModulatedBlock(in_channels, out_channels, e, attention, operations)
+
         frequencies = torch.exp(torch.linspace(math.log(0.5), math.log(60.0), _FREQUENCIES))
         self.register_buffer("frequencies", frequencies)
-        self.noise_embedding = nn.Sequential(nn.Linear(2 * _FREQUENCIES, e), nn.SiLU(), nn.Linear(e, e))
-        self.class_embedding = nn.Embedding(len(CLASSES) + 1, e)  # the last row is the null class
-        self.input = nn.Conv2d(LATENT_CHANNELS, a, 3, padding=1)
-        self.down1 = ModulatedBlock(a, a, e)
-        self.to_half = nn.Conv2d(a, a, 3, stride=2, padding=1)
-        self.down2 = ModulatedBlock(a, b, e, attention=True)
-        self.to_quarter = nn.Conv2d(b, b, 3, stride=2, padding=1)
-        self.down3 = ModulatedBlock(b, c, e, attention=True)
-        self.middle = ModulatedBlock(c, c, e, attention=True)
-        self.up3 = nn.ModuleList([ModulatedBlock(2 * c, c, e, attention=True), ModulatedBlock(c + b, c, e)])
-        self.from_quarter = nn.Conv2d(c, b, 3, padding=1)
-        self.up2 = nn.ModuleList(
-            [ModulatedBlock(2 * b, b, e, attention=True), ModulatedBlock(b + a, b, e, attention=True)]
-        )
-        self.from_half = nn.Conv2d(b, a, 3, padding=1)
-        self.up1 = nn.ModuleList([ModulatedBlock(2 * a, a, e), ModulatedBlock(2 * a, a, e)])
-        self.norm = nn.GroupNorm(_GROUPS, a)
-        self.output = nn.Conv2d(a, LATENT_CHANNELS, 3, padding=1)
+        self.noise_embedding = nn.Sequential(operations.Linear(2 * _FREQUENCIES, e), nn.SiLU(), operations.Linear(e, e))
+        self.class_embedding = operations.Embedding(len(CLASSES) + 1, e)  # the last row is the null class
+        self.input = operations.Conv2d(LATENT_CHANNELS, a, 3, padding=1)
+        self.down1 = block(a, a)
+        self.to_half = operations.Conv2d(a, a, 3, stride=2, padding=1)
+        self.down2 = block(a, b, attention=True)
+        self.to_quarter = operations.Conv2d(b, b, 3, stride=2, padding=1)
+        self.down3 = block(b, c, attention=True)
+        self.middle = block(c, c, attention=True)
+        self.up3 = nn.ModuleList([block(2 * c, c, attention=True), block(c + b, c)])
+        self.from_quarter = operations.Conv2d(c, b, 3, padding=1)
+        self.up2 = nn.ModuleList([block(2 * b, b, attention=True), block(b + a, b, attention=True)])
+        self.from_half = operations.Conv2d(b, a, 3, padding=1)
+        self.up1 = nn.ModuleList([block(2 * a, a), block(2 * a, a)])
+        self.norm = operations.GroupNorm(_GROUPS, a)
+        self.output = operations.Conv2d(a, LATENT_CHANNELS, 3, padding=1)
         nn.init.zeros_(self.output.weight)
 
     def embed(self, c_noise: Tensor, weights: Tensor) -> Tensor:
         """Embedding ``[N, e]`` of the noise level and of the class weights (null mass filled in)."""
         phase = c_noise[:, None] * self.frequencies[None]
         noise = self.noise_embedding(torch.cat([phase.cos(), phase.sin()], dim=1).to(self.input.weight.dtype))
-        label = with_null_mass(weights).to(self.class_embedding.weight.dtype) @ self.class_embedding.weight
+        table = self.class_embedding(torch.arange(len(CLASSES) + 1, device=weights.device))
+        label = with_null_mass(weights).to(table.dtype) @ table
         return F.silu(noise + label)
 
     def forward(self, x: Tensor, c_noise: Tensor, weights: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ api.addEventListener(EVENT, ({ detail }) => {
 });
 
 app.registerExtension({
-  name: "SamplerLab.LatentDAPSLive",
+  name: "samplerlab.LatentDAPSLive",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== NODE) return;
     const before = nodeType.prototype.onConfigure;

@@ -46,7 +46,7 @@ async function upload(node, file) {
 }
 
 app.registerExtension({
-  name: "SamplerLab.LoadMeasurement",
+  name: "samplerlab.LoadMeasurement",
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
     const choose = () => {

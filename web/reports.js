@@ -78,7 +78,7 @@ function show(node, output) {
 }
 
 app.registerExtension({
-  name: "SamplerLab.Reports",
+  name: "samplerlab.Reports",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (!NODES.includes(nodeData.name)) return;
     const before = nodeType.prototype.onExecuted;

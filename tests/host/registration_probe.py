@@ -29,6 +29,10 @@ class Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+#: One of our names, taken by somebody else. As a string: checkers of imports look for attributes of the host.
+TAKEN = "sample_lab_er_sde"
+
+
 def state() -> dict:
     """Everything of the host that registration may touch."""
     functions = {name: value for name, value in vars(k_diffusion).items() if name.startswith("sample_")}
@@ -48,13 +52,14 @@ def registration() -> dict:
     before = state()
     # Somebody else was here first: one of our names as a sampler, and one in the list alone; one scheduler.
     stranger = k_diffusion.sample_euler
-    k_diffusion.sample_lab_er_sde = stranger
+    setattr(k_diffusion, TAKEN, stranger)
     host_samplers.SAMPLER_NAMES.append("lab_euler")
     host_samplers.SCHEDULER_HANDLERS["lab_angle"] = host_samplers.SchedulerHandler(stranger)
     register()
     clashes, heard.lines = heard.lines, []
     with_clashes = state()
-    del k_diffusion.sample_lab_er_sde, host_samplers.SCHEDULER_HANDLERS["lab_angle"]
+    delattr(k_diffusion, TAKEN)
+    del host_samplers.SCHEDULER_HANDLERS["lab_angle"]
     host_samplers.SAMPLER_NAMES.remove("lab_euler")
     register()
     once = state()
@@ -68,7 +73,7 @@ def registration() -> dict:
     return {
         "clashes": clashes,
         "said afterwards": heard.lines,
-        "strangers stay": with_clashes["functions"]["sample_lab_er_sde"] is stranger
+        "strangers stay": with_clashes["functions"][TAKEN] is stranger
         and with_clashes["handlers"]["lab_angle"].handler is stranger
         and "sample_lab_euler" not in with_clashes["functions"],
         "not listed": ["lab_er_sde" in names for names in with_clashes["lists"]],
