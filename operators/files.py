@@ -107,6 +107,8 @@ def _settings(path: Path, arrays: dict[str, StoredArray]) -> dict[str, Any] | No
     if set(arrays) == {""}:
         return settings_beside(path)
     stored = arrays.get(SETTINGS)
+    if stored is not None and stored.refusal:
+        stored.read()  # raises: settings that are damaged or kept elsewhere are not passed over
     if stored is None or stored.dtype.kind != "U":
         return None
     if math.prod(stored.shape or ()) * stored.dtype.itemsize > 4 * MAX_CHARACTERS:

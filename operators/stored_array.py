@@ -75,9 +75,9 @@ class StoredArray:
         return reading(self.file, lambda: self.load(frame))
 
     def _check_size(self, frame: int | None) -> None:
-        itemsize = max(self.dtype.itemsize, 4)
-        everything = math.prod(self.shape) * itemsize
-        asked = everything if frame is None or self.whole else math.prod(self.shape[1:]) * itemsize
+        values = math.prod(self.shape if frame is None or self.whole else self.shape[1:])
+        asked = values * max(self.dtype.itemsize, 4)
+        everything = math.prod(self.shape) * self.dtype.itemsize
         if asked > MAX_BYTES:
             raise Refused(
                 f"{self._who} in {self.file!r} claims {_gib(asked)}, more than the {_gib(MAX_BYTES)} that are read "

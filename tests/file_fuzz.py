@@ -158,7 +158,7 @@ def by_settings(folder: Path, random: np.random.Generator, count: int) -> Iterat
     for number in range(count):
         path = folder / f"settings_{number}{('.npz', '.npy', '.mat', '.h5')[number % 4]}"
         settings = json.loads(text)
-        settings.pop("sha256")
+        settings.pop("sha256", None)  # of the .npy it was saved with
         what = edited(settings, random) if number >= 2 * len(odd_texts) else odd_texts[number // 2]
         if path.suffix == ".mat" and not what:
             what = " "
