@@ -6,6 +6,7 @@ import logging
 
 from comfy_api.latest import io, ui
 
+from ..host.cancel import raise_if_cancelled
 from ..host.folders import files_with, find_file, next_output_file
 from ..operators import Measurement, PhaseRetrieval
 from ..operators.files import EXTENSIONS, ReadOptions, load_measurement, save_measurement
@@ -217,7 +218,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
             frame=None if frame < 0 else frame,
             estimate_noise=estimate_noise,
         )
-        measurement = load_measurement(find_file(file), operator, options)
+        measurement = load_measurement(find_file(file), operator, options, raise_if_cancelled)
         height, width = measurement.image_shape
         logging.info(
             "[Sampler Lab] %s: %d valid values of %d×%d, image %d×%d, noise floor %.4g",

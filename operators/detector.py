@@ -30,7 +30,9 @@ def to_pattern(
     if values.dtype.kind not in "biuf":
         kind = "complex" if values.dtype.kind == "c" else f"of type {values.dtype}"
         raise ValueError(f"the array is {kind}; a detector records real amplitudes or intensities, so save those.")
-    y = _channels_first(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), options.layout)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        y = torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
+    y = _channels_first(y, options.layout)
     valid = torch.ones_like(y, dtype=torch.bool)
     if mask is not None:
         valid = _same_layout(mask, y, options)
@@ -103,7 +105,9 @@ def _channels_first(y: torch.Tensor, layout: str) -> torch.Tensor:
 def _same_layout(mask: np.ndarray, y: torch.Tensor, options: ReadOptions) -> torch.Tensor:
     if mask.dtype.kind not in "biuf":
         raise ValueError(f"the mask is of type {mask.dtype}; it must hold numbers or true and false.")
-    marked = torch.from_numpy(np.ascontiguousarray(mask != 0))
+    if mask.dtype.kind == "f" and bool(np.isnan(mask).any()):
+        raise ValueError("the mask holds NaN; it must hold 1 and 0, or true and false.")
+    marked = torch.from_numpy(np.array(mask != 0, order="C"))
     marked = marked[None] if marked.ndim == 2 else _channels_first(marked, options.layout)
     if marked.shape[-2:] != y.shape[-2:] or marked.shape[0] not in (1, y.shape[0]):
         raise ValueError(f"the mask has shape {list(mask.shape)}, which does not fit the pattern's {list(y.shape)}.")

@@ -2,12 +2,16 @@
 
 Saved files hold ``y`` (C×H×W, zero frequency in the middle), ``mask`` where there is one, and ``sampler_lab``: the
 operator's settings, the image's size and the noise floor as JSON. They can be read by anything that reads the format.
+
+:func:`load_measurement` is the one place where a file becomes a :class:`Measurement`. Files come from anywhere: values,
+mask and settings are checked here, and what does not pass is a ``ValueError`` of one sentence.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +22,16 @@ import torch
 from .containers import EXTENSIONS, StoredArray, find_arrays, write_arrays
 from .detector import bring_to_operator, to_pattern
 from .measurement import Measurement
+from .npy_pair import save_pair, settings_beside
 from .operator import Operator
 from .phase_retrieval import PhaseRetrieval
 from .read_options import ReadOptions, choose_array
+from .saved_settings import MAX_CHARACTERS, SavedSettings, checked, parse, settings_of
 
 __all__ = ["EXTENSIONS", "ReadOptions", "load_measurement", "save_measurement"]
 
-SCHEMA = "sampler-lab/measurement/1"
 SETTINGS = "sampler_lab"
-OPERATORS = {"phase_retrieval": PhaseRetrieval}
+MAX_VALUE = 1e18  # the square of a recorded value must fit into float32
 
 
 def save_measurement(measurement: Measurement, path: str | Path) -> None:
@@ -44,22 +49,19 @@ def save_measurement(measurement: Measurement, path: str | Path) -> None:
     """
     path = Path(path)
     y = measurement.y[0].detach().cpu().numpy()
-    settings = {
-        "schema": SCHEMA,
-        "operator": measurement.operator.to_dict(),
-        "image_shape": list(measurement.image_shape),
-        "noise_floor": measurement.noise_floor,
-    }
-    text = json.dumps(settings)
+    settings = settings_of(measurement)
     mask = None if measurement.mask is None else measurement.mask[0].cpu().numpy().astype(np.uint8)
     if path.suffix.lower() == ".npy":
-        _write_npy(path, y if mask is None else np.where(mask > 0, y, np.nan).astype(y.dtype), text)
+        save_pair(path, y if mask is None else np.where(mask > 0, y, np.nan).astype(y.dtype), settings)
     else:
-        write_arrays(path, {"y": y} if mask is None else {"y": y, "mask": mask}, {SETTINGS: text})
+        write_arrays(path, {"y": y} if mask is None else {"y": y, "mask": mask}, {SETTINGS: json.dumps(settings)})
 
 
 def load_measurement(
-    path: str | Path, operator: Operator | None = None, options: ReadOptions | None = None
+    path: str | Path,
+    operator: Operator | None = None,
+    options: ReadOptions | None = None,
+    interrupt: Callable[[], None] = lambda: None,
 ) -> Measurement:
     """Read a measurement.
 
@@ -68,16 +70,19 @@ def load_measurement(
         operator: how the data were recorded. A saved measurement knows; given all the same, this replaces what it says.
         options: how the file's array is to be read. For a saved measurement only ``image_shape``, ``scale`` and
             ``estimate_noise`` count: the rest is known.
+        interrupt: called while the file is read; it may raise to end that.
 
     Raises:
-        ValueError: see :func:`containers.find_arrays`, :class:`ReadOptions` and :class:`Measurement`; data that need
-            an operator and have none.
+        ValueError: see :func:`containers.find_arrays`, :class:`ReadOptions` and :class:`Measurement`; settings that
+            are not what :mod:`saved_settings` accepts; data that need an operator and have none.
     """
     path, options = Path(path), options or ReadOptions()
-    arrays = find_arrays(path)
+    if operator is not None and not isinstance(operator, PhaseRetrieval):
+        raise ValueError(f"the operator is {type(operator).__name__}; files can be read for Phase Retrieval only.")
+    arrays = find_arrays(path, interrupt)
     settings = _settings(path, arrays)
     if settings is not None:
-        saved = _restore(path, arrays, settings)
+        saved = _restore(path, arrays, checked(settings, path.name))
         if operator is None and not (options.estimate_noise or options.image_shape or options.scale != 1):
             return saved
         options = replace(
@@ -91,64 +96,58 @@ def load_measurement(
         raise ValueError(
             f"{path.name!r} does not say how it was recorded; connect a Phase Retrieval node to the operator input."
         )
-    if not isinstance(operator, PhaseRetrieval):
-        raise ValueError(f"the operator is {type(operator).__name__}; files can be read for Phase Retrieval only.")
     values = choose_array(arrays, options.array, path.name).read(options.frame)
     mask = _mask_array(arrays, options, path.name)
     y, mask = to_pattern(values, mask, options)
     return bring_to_operator(y, mask, operator, options)
 
 
-def _write_npy(path: Path, y: np.ndarray, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for target, write in (
-        (path, lambda file: np.save(file, y, allow_pickle=False)),
-        (path.with_suffix(".json"), lambda file: file.write(text.encode())),
-    ):
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with temporary.open("wb") as file:
-                write(file)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
 def _settings(path: Path, arrays: dict[str, StoredArray]) -> dict[str, Any] | None:
     """What a saved measurement says about itself; None for anybody else's file."""
-    text = None
-    if SETTINGS in arrays:
-        text = str(arrays[SETTINGS].read().reshape(-1)[0])
-    elif set(arrays) == {""} and path.with_suffix(".json").is_file():
-        text = path.with_suffix(".json").read_text()
-    if text is None:
+    if set(arrays) == {""}:
+        return settings_beside(path)
+    stored = arrays.get(SETTINGS)
+    if stored is not None and stored.refusal:
+        stored.read()  # raises: settings that are damaged or kept elsewhere are not passed over
+    if stored is None or stored.dtype.kind != "U":
         return None
-    try:
-        settings = json.loads(text)
-    except json.JSONDecodeError:
+    if math.prod(stored.shape or ()) * stored.dtype.itemsize > 4 * MAX_CHARACTERS:
         return None
-    return settings if isinstance(settings, dict) and settings.get("schema") == SCHEMA else None
+    text = stored.read().reshape(-1)
+    return parse(str(text[0])) if text.size else None
 
 
-def _restore(path: Path, arrays: dict[str, StoredArray], settings: dict[str, Any]) -> Measurement:
-    name = settings.get("operator", {}).get("operator")
-    if name not in OPERATORS:
-        raise ValueError(
-            f"{path.name!r} was saved with the operator {name!r}, which this version does not know; update."
-        )
-    missing = [key for key in ("operator", "image_shape", "noise_floor") if key not in settings]
-    if missing:
-        raise ValueError(f"{path.name!r} lacks {', '.join(missing)} in its settings; save the measurement again.")
+def _restore(path: Path, arrays: dict[str, StoredArray], settings: SavedSettings) -> Measurement:
     stored = arrays.get("y", arrays.get(""))
     if stored is None:
         raise ValueError(f"{path.name!r} has settings but no array y; save the measurement again.")
-    y, mask = torch.from_numpy(np.ascontiguousarray(stored.read()))[None], None
+    values, mask = _saved_values(stored.read(), path.name), None
     if "mask" in arrays:
-        mask = torch.from_numpy(np.ascontiguousarray(arrays["mask"].read()))[None]
-    elif "" in arrays and bool(torch.isnan(y).any()):
-        mask = ~torch.isnan(y)
-    operator = OPERATORS[name].from_dict(settings["operator"])
-    return Measurement(y, operator, mask, tuple(settings["image_shape"]), settings["noise_floor"])
+        mask = torch.from_numpy(_saved_mask(arrays["mask"].read(), path.name))[None]
+    elif "" in arrays and bool(np.isnan(values).any()):
+        mask = torch.from_numpy(~np.isnan(values))[None]
+    return Measurement(
+        torch.from_numpy(values)[None], settings.operator, mask, settings.image_shape, settings.noise_floor
+    )
+
+
+def _saved_values(values: np.ndarray, file: str) -> np.ndarray:
+    """``y`` as float32 (float64 stays), whatever it was stored as."""
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"y in {file!r} is of type {values.dtype}, not real numbers; save the measurement again.")
+    double = values.dtype.kind == "f" and values.dtype.itemsize >= 8
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        y = np.array(values, dtype=np.float64 if double else np.float32, order="C")
+    if y.size and bool((np.abs(np.where(np.isfinite(y), y, 0)) > MAX_VALUE).any()):
+        raise ValueError(f"y in {file!r} holds values beyond {MAX_VALUE:g}; save the measurement again in other units.")
+    return y
+
+
+def _saved_mask(mask: np.ndarray, file: str) -> np.ndarray:
+    """A mask of zeros and ones of any type as booleans."""
+    if mask.dtype.kind not in "biuf" or not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(f"the mask in {file!r} holds something else than 0 and 1; save the measurement again.")
+    return np.array(mask == 1, order="C")
 
 
 def _mask_array(arrays: dict[str, StoredArray], options: ReadOptions, file: str) -> np.ndarray | None:

@@ -2,7 +2,9 @@ r"""A measurement: what was recorded, by which operator, which of its pixels cou
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +27,8 @@ class Measurement:
         noise_floor: the residual expected of the truth; None estimates it from ``y`` alone.
 
     Raises:
-        ValueError: y or mask of a wrong shape or kind, no valid pixel, NaN or infinity at a valid pixel.
+        ValueError: y or mask of a wrong shape or kind, no valid pixel, NaN or infinity at a valid pixel, an image_shape
+            or a noise_floor that is none.
 
     Values at dead pixels are set to 0, so whatever a detector writes there (NaN, -1) does no harm. Tensors made under
     ``torch.inference_mode`` (ComfyUI runs nodes under it) are copied to ordinary ones, so that gradients can pass.
@@ -49,7 +52,7 @@ class Measurement:
         if mask is not None:
             y = torch.where(mask > 0, y, torch.zeros_like(y))
         image_shape = self.image_shape
-        image_shape = self.operator.image_shape(tuple(y.shape[-2:])) if image_shape is None else tuple(image_shape)
+        image_shape = self.operator.image_shape(tuple(y.shape[-2:])) if image_shape is None else _size(image_shape)
         expected = self.operator.measurement_shape(image_shape)
         if tuple(y.shape[1:]) != expected:
             raise ValueError(
@@ -61,6 +64,8 @@ class Measurement:
         object.__setattr__(self, "image_shape", image_shape)
         if self.noise_floor is None:
             object.__setattr__(self, "noise_floor", self.operator.noise_floor(y=self.y, mask=self.mask))
+        if not (isinstance(self.noise_floor, Real) and 0 <= self.noise_floor < math.inf):
+            raise ValueError(f"noise_floor is {self.noise_floor!r}; it must be a finite number, 0 or more.")
 
     @property
     def count(self) -> int:
@@ -99,10 +104,20 @@ def _real(y: torch.Tensor) -> torch.Tensor:
     return y if y.dtype == torch.float64 else y.float()
 
 
+def _size(image_shape: tuple[int, int]) -> tuple[int, int]:
+    """``image_shape`` as a tuple, or a ``ValueError``."""
+    size = tuple(image_shape)
+    if len(size) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in size):
+        raise ValueError(f"image_shape is {size}; it must be (rows, columns), each a whole number of 1 or more.")
+    return size
+
+
 def _valid_pixels(mask: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """``mask`` as zeros and ones in the shape and type of ``y``, or a ``ValueError``."""
     if mask.is_complex():
         raise ValueError("the mask is complex; it must hold 1 at valid pixels and 0 at dead ones.")
+    if not mask.dtype.is_signed:
+        mask = mask != 0  # the only comparison that torch has for uint16 to uint64
     if bool(torch.isnan(mask).any()):
         raise ValueError("the mask holds NaN; it must hold 1 at valid pixels and 0 at dead ones.")
     try:

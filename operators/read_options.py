@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .containers import StoredArray
 from .phase_retrieval import KINDS
+from .stored_array import StoredArray, names_of, shown
 
 __all__ = ["ReadOptions", "choose_array"]
 
@@ -75,21 +75,24 @@ class ReadOptions:
 
 
 def choose_array(arrays: Mapping[str, StoredArray], name: str, file: str, what: str = "array") -> StoredArray:
-    """The array called ``name``; without a name the only numeric one with two or more axes, or a usually named one."""
+    """The array called ``name``; without a name the only numeric one with two or more axes, or a usually named one.
+
+    Arrays that cannot be read, but could be meant, take part: another one is not quietly taken in their place.
+    """
     if name:
         if name not in arrays:
-            raise ValueError(f"{file!r} has no array {name!r}; set {what} to one of {_names(arrays)}.")
+            raise ValueError(f"{file!r} has no array {shown(name)!r}; set {what} to one of {names_of(arrays)}.")
         return arrays[name]
-    candidates = {k: a for k, a in arrays.items() if a.dtype.kind in "biufc" and len(a.shape) >= 2 and k != "mask"}
+    candidates = {key: array for key, array in arrays.items() if key != "mask" and _could_be_meant(array)}
     if len(candidates) > 1:
         usual = [key for wanted in USUAL_NAMES for key in candidates if key.rsplit("/", 1)[-1].lower() == wanted]
         candidates = {usual[0]: candidates[usual[0]]} if usual else candidates
     if not candidates:
-        raise ValueError(f"{file!r} holds no numeric array with two or more axes; it has {_names(arrays)}.")
+        raise ValueError(f"{file!r} holds no numeric array with two or more axes; it has {names_of(arrays)}.")
     if len(candidates) > 1:
-        raise ValueError(f"{file!r} holds several arrays; set {what} to one of {_names(candidates)}.")
+        raise ValueError(f"{file!r} holds several arrays; set {what} to one of {names_of(candidates)}.")
     return next(iter(candidates.values()))
 
 
-def _names(arrays: Mapping[str, StoredArray]) -> str:
-    return ", ".join(f"{name or 'the array'} {list(value.shape)}" for name, value in arrays.items()) or "nothing"
+def _could_be_meant(array: StoredArray) -> bool:
+    return array.dtype.kind in "biufcO" and (array.shape is None or len(array.shape) >= 2)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +15,11 @@ import torch
 from editor import not_of_the_editor
 from operator_problems import picture
 from PIL import Image
-from sampler_lab.labkit.outcome import PromptRefused, RunFailed
+from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
 from sampler_lab.operators import PhaseRetrieval
 from sampler_lab.operators.files import load_measurement, save_measurement
 from sampler_lab.operators.preview import log_amplitude
+from scipy.io import savemat
 
 pytestmark = pytest.mark.host
 
@@ -198,6 +204,57 @@ def test_our_sentences_arrive(client, photograph, tmp_path):
         client.run({**loading(file=name, operator=["3", 0]), "3": OPERATOR}, timeout=120)
     with pytest.raises(RunFailed, match=r"filename_prefix .* leads out of the output folder"):
         client.run(saving(simulate(photograph[0]), "npz", "../outside"), timeout=120)
+
+
+def test_a_damaged_file_leaves_the_host_running(client, server, tmp_path):
+    """One flipped bit of a .mat makes scipy crash; it took ComfyUI and its queue with it."""
+    before = server.pid
+    savemat(tmp_path / "flipped.mat", {"data": np.ones((3, 12, 12), np.float32)})
+    content = bytearray((tmp_path / "flipped.mat").read_bytes())
+    content[184] ^= 0x20
+    (tmp_path / "flipped.mat").write_bytes(content)
+    name = client.upload_image(tmp_path / "flipped.mat")
+    with pytest.raises(RunFailed, match=r"'flipped.mat' "):
+        client.run({**loading(file=name, operator=["3", 0]), "3": OPERATOR}, timeout=300)
+    assert server.pid == before
+    assert client.queue_state() == ([], [])
+
+
+def readers_of(pid):
+    """The reading processes that a host has started."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                command = (folder / "cmdline").read_text()
+            except (OSError, IndexError):  # it has ended meanwhile
+                continue
+            if parent == pid and "reader_process" in command:
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and signals")
+def test_cancelling_ends_a_reading_that_hangs(client, server, photograph):
+    client.run(saving(simulate(photograph[0]), "mat", "cancelled/file"), timeout=300)
+    client.run(saving(simulate(photograph[0], seed=12), "mat", "cancelled/file"), timeout=300)
+    client.run(loading(file="cancelled/file_00001.mat [output]"), timeout=300)
+    (reader,) = readers_of(server.pid)
+    os.kill(reader, signal.SIGSTOP)
+    for attempt in range(20):  # a cancel that comes before the reading begins leaves the reader alone
+        prompt = client.queue(loading(file="cancelled/file_00002.mat [output]"))
+        while prompt not in client.queue_state()[0]:
+            time.sleep(0.05)
+        time.sleep(0.2 * attempt)
+        client.interrupt()
+        with pytest.raises(RunInterrupted):
+            client.wait(prompt, timeout=300)
+        if not readers_of(server.pid):
+            break
+    assert readers_of(server.pid) == []
+    result = client.run(loading(file="cancelled/file_00002.mat [output]"), timeout=300)  # and the next one is read
+    assert shown(client, result).shape == (48, 36, 3)
 
 
 @pytest.mark.browser

@@ -11,11 +11,16 @@ MODULES = [
     "files",
     "fourier",
     "noise",
+    "npy_pair",
+    "numpy_files",
     "operator",
     "phase_retrieval",
     "preview",
     "read_options",
+    "saved_settings",
+    "stored_array",
     "symmetry",
+    "writers",
 ]
 WITH_EXAMPLES = {"files", "fourier", "noise", "phase_retrieval", "symmetry"}
 

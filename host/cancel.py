@@ -1,0 +1,12 @@
+"""The user's cancel, for work that does not pass through the host's sampling loop."""
+
+from __future__ import annotations
+
+__all__ = ["raise_if_cancelled"]
+
+
+def raise_if_cancelled() -> None:
+    """Raise the host's ``InterruptProcessingException`` when the user has cancelled the run."""
+    import comfy.model_management
+
+    comfy.model_management.throw_exception_if_processing_interrupted()

@@ -1,0 +1,68 @@
+"""Arrays and texts into files: each file is written beside its place and moved there, so it is whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["replacing", "write_arrays"]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
+    """Write named arrays and texts in the format that the name ends in, whole or not at all.
+
+    Raises:
+        ValueError: an unknown ending.
+    """
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise ValueError(f"cannot write {path.name!r}; its name must end in {', '.join(_WRITERS)}.")
+    with replacing(path) as temporary:
+        writer(temporary, arrays, text)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to; it takes the place of ``path`` in one step when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # before the move: a power cut must not leave an empty file under the name
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
+    with path.open("wb") as file:  # given a name, numpy would append .npz to it
+        np.savez_compressed(file, **arrays, **{name: np.array(value) for name, value in text.items()})
+
+
+def _write_mat(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
+    from scipy.io import savemat
+
+    savemat(path, {**arrays, **text}, appendmat=False, do_compression=True)
+
+
+def _write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, value in arrays.items():
+            file.create_dataset(name, data=value, compression="gzip" if value.ndim else None)
+        for name, value in text.items():
+            file[name] = value
+
+
+_WRITERS: dict[str, Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]] = {
+    ".npz": _write_npz,
+    ".mat": _write_mat,
+    ".h5": _write_hdf5,
+    ".hdf5": _write_hdf5,
+}
