@@ -74,7 +74,10 @@ class SamplerEntry:
 
 
 FORM = Option(
-    "form", "auto", "auto: right on every model. core: ComfyUI's own numbers, to repeat old pictures.", choices=FORMS
+    "form",
+    "auto",
+    "auto: right on every model. comfyui: ComfyUI's own numbers, to repeat old pictures. core: the same, its old name.",
+    choices=FORMS,
 )
 ETA = Option("eta", 1.0, "How much of each step is fresh noise. 0 makes the sampler deterministic.", 0.0, 100.0, 0.01)
 S_NOISE = Option("s_noise", 1.0, "Multiplies the fresh noise.", 0.0, 100.0, 0.01)
@@ -140,10 +143,12 @@ CATALOGUE: tuple[SamplerEntry, ...] = (
         "dpmpp_2s_ancestral", sample_dpmpp_2s_ancestral, sample_dpmpp_2s_ancestral_cfg_pp, 2, "arXiv 2211.01095",
         stochastic=True, model_calls_per_step=2, options=(ETA, S_NOISE), noiseless=NO_NOISE,
     ),
-    *_pair("res_multistep", sample_res_multistep, sample_res_multistep_cfg_pp, 2, "arXiv 2308.02157"),
+    *_pair(
+        "res_multistep", sample_res_multistep, sample_res_multistep_cfg_pp, 2, "arXiv 2308.02157", options=(FORM,)
+    ),
     *_pair(
         "res_multistep_ancestral", sample_res_multistep_ancestral, sample_res_multistep_ancestral_cfg_pp, 2,
-        "arXiv 2308.02157", stochastic=True, options=(ETA, S_NOISE), noiseless=NO_NOISE,
+        "arXiv 2308.02157", stochastic=True, options=(ETA, S_NOISE, FORM), noiseless=NO_NOISE,
     ),
     *_pair(
         "er_sde", sample_er_sde, sample_er_sde_cfg_pp, 2, "arXiv 2309.06169",
