@@ -48,6 +48,11 @@ class DifferentiableDecoder:
         self._to_signed = _signed_image(vae.process_output)
         self._weights: dict[str, torch.Tensor] = {}
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that the VAE computes in, and the cloned weights are in."""
+        return self._vae.vae_dtype
+
     def load(self, particles: int, latent_shape: tuple[int, ...]) -> None:
         """Have the host make room for decoding ``particles`` latents of ``[c, h, w]`` forwards and backwards.
 

@@ -12,8 +12,12 @@ __all__ = ["parameterization_of_host_model", "parameterization_of_model_sampling
 
 
 def parameterization_of_model_sampling(model_sampling: Any) -> Parameterization:
-    """CONST for the host's flow models, VE for EPS, V_PREDICTION and EDM, which all have alpha = 1."""
-    return CONST if isinstance(model_sampling, comfy.model_sampling.CONST) else VE
+    """CONST for the host's flow models, VE for EPS, V_PREDICTION and EDM, which all have alpha = 1.
+
+    With the host's ``noise_scale`` (node Model Noise Scale), which older hosts and other kinds of models do not have.
+    """
+    kind = CONST if isinstance(model_sampling, comfy.model_sampling.CONST) else VE
+    return kind.with_noise_scale(float(getattr(model_sampling, "noise_scale", 1.0)))
 
 
 def parameterization_of_host_model(model: Any) -> Parameterization:

@@ -27,11 +27,12 @@ def _title(family: str) -> str:
 
 def _input(option: Option) -> io.Input:
     """The widget that an option of the catalogue asks for."""
+    said = {"default": option.default, "tooltip": option.tooltip, "optional": option.added_later}
     if option.choices:
-        return io.Combo.Input(option.name, options=list(option.choices), default=option.default, tooltip=option.tooltip)
+        return io.Combo.Input(option.name, options=list(option.choices), **said)
     kind, more = (io.Int, {}) if isinstance(option.default, int) else (io.Float, {"round": False})
     limits = {"min": option.minimum, "max": option.maximum, "step": option.step}
-    return kind.Input(option.name, default=option.default, tooltip=option.tooltip, **limits, **more)
+    return kind.Input(option.name, **said, **limits, **more)
 
 
 def family_node(family: str) -> type[io.ComfyNode]:

@@ -135,9 +135,10 @@ def _covariance_times(
     parameterization: Parameterization,
     denoise: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """C g = sigma_ve² dD/dx_ve g by a forward difference; x_ve = x/alpha, so that C = (sigma²/alpha) dD/dx."""
+    """C g = sigma_ve² dD/dx_ve g by a forward difference; x_ve = x/alpha, so that C = (k² sigma²/alpha) dD/dx,
+    k the noise scale."""
     size = gradient.flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (x.ndim - 1))
     direction = torch.where(size > 0, gradient / size, torch.zeros_like(gradient))
     step = DIFFERENCE_STEP * sigma
     slope = (denoise(x + step * direction) - denoised) / step
-    return sigma**2 / parameterization.alpha(sigma) * slope * size
+    return parameterization.noise_deviation(sigma) ** 2 / parameterization.alpha(sigma) * slope * size

@@ -9,30 +9,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from ..operators import Measurement
 from .record import RunRecord
 
-__all__ = ["PRECISIONS", "Decoder", "DecoderCalls", "Likelihood", "decoder_autocast"]
+__all__ = ["PRECISIONS", "Decoder", "DecoderCalls", "Likelihood", "decoder_autocast", "weights_dtype"]
 
 #: A latent ``[N, c, h, w]`` in the model's own scale to an image ``[N, C, H, W]`` in [-1, 1], differentiable.
 Decoder = Callable[[torch.Tensor], torch.Tensor]
 
 
-#: "auto": bfloat16 inside the decoder on processors that have it in hardware; "full": the decoder's own precision.
+#: "auto": bfloat16 inside a single-precision decoder on processors that have it in hardware; "full": the decoder's own.
 PRECISIONS = ("auto", "full")
 
 
-def decoder_autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """The autocast context of a decoder pass on ``device``.
+def weights_dtype(decoder: Any) -> torch.dtype:
+    """The precision that a decoder's weights are in; single if it is a function that does not say.
 
-    Only processors are touched: on a GPU the precision of the loaded VAE is the host's decision. With hardware
-    bfloat16 a pass forwards and backwards takes about half the time; without, bfloat16 would be emulated and slower.
+    A decoder says so by an attribute ``dtype``, or is a module; one with any half-precision weight counts as half.
+    """
+    declared = getattr(decoder, "dtype", None)
+    if isinstance(declared, torch.dtype):
+        return declared
+    if isinstance(decoder, torch.nn.Module):
+        kinds = {tensor.dtype for tensor in decoder.state_dict().values() if tensor.is_floating_point()}
+        return next((kind for kind in kinds if kind != torch.float32), torch.float32)
+    return torch.float32
+
+
+def decoder_autocast(device: torch.device, precision: str, dtype: torch.dtype) -> AbstractContextManager:
+    """The autocast context of a decoder pass on ``device``, with weights of ``dtype``.
+
+    Only single-precision weights on processors are touched. On a GPU the precision of the loaded VAE is the host's
+    decision, and weights that are half already (--fp16-vae) would meet bfloat16 inputs, which torch refuses. With
+    hardware bfloat16 a pass forwards and backwards takes about half the time; without, it would be emulated and slower.
     """
     native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    if precision == "auto" and native:
+    if precision == "auto" and native and dtype == torch.float32:
         return torch.autocast("cpu", torch.bfloat16)
     return nullcontext()  # an autocast that is switched off is still refused by some backends
 
@@ -99,7 +115,7 @@ class Likelihood:
         return torch.cat(residuals), torch.cat(gradients)
 
     def _decode(self, z: torch.Tensor) -> torch.Tensor:
-        with decoder_autocast(z.device, self.precision):
+        with decoder_autocast(z.device, self.precision, weights_dtype(self.decoder)):
             image = self.decoder(z)
         return image.float()  # the measurement is compared in single precision
 

@@ -207,7 +207,7 @@ def repel_denoised(
     sigma_ve = min(float(parameterization.sigma_ve(sigma.double())), sigma_top)
     if options.strength_at(sigma_ve, sigma_top) == 0:
         return denoised
-    d = (x - parameterization.alpha(sigma) * denoised) / sigma
+    d = (x - parameterization.alpha(sigma) * denoised) / parameterization.noise_deviation(sigma)
     return denoised + sigma_ve * (d - repel(d, r.to(d), sigma_ve, options, sigma_top))
 
 

@@ -119,6 +119,7 @@ class Polishing:
             # Only the rows that moved are asked about, but the model is called with all: it may know its rows.
             sigma = self._parameterization.sigma_from_ve(z.new_tensor(self._options.gate_sigma))
             alpha = self._parameterization.alpha(sigma)
+            noise = self._parameterization.noise_deviation(noise)
             doubt, doubt_before = (prior_residual(at, noise, denoise, sigma, alpha) for at in (found.z, z))
             accepted = accepted & (doubt <= (1 + self._options.gate_tolerance) * doubt_before)
         moved = torch.where(accepted.reshape(-1, *[1] * (z.ndim - 1)), found.z, z)

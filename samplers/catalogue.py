@@ -7,7 +7,7 @@ sampler that a KSampler could offer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .convention import Sampler
@@ -33,6 +33,8 @@ class Option:
     """One keyword of a sampler that a KSampler cannot set; a number with a range, or a choice.
 
     The default's type (int, float, str) says which input a node gives it.
+
+    added_later: graphs saved before the option was there have no value for it; they run with the default.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Option:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    added_later: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,12 @@ class SamplerEntry:
 
 
 FORM = Option(
-    "form", "auto", "auto: right on every model. core: ComfyUI's own numbers, to repeat old pictures.", choices=FORMS
+    "form",
+    "auto",
+    "auto: right on every model. comfyui: ComfyUI's own numbers, to repeat old pictures. core: the same, its old name.",
+    choices=FORMS,
 )
+FORM_LATER = replace(FORM, added_later=True)
 ETA = Option("eta", 1.0, "How much of each step is fresh noise. 0 makes the sampler deterministic.", 0.0, 100.0, 0.01)
 S_NOISE = Option("s_noise", 1.0, "Multiplies the fresh noise.", 0.0, 100.0, 0.01)
 GE_GAMMA = Option(
@@ -140,10 +147,12 @@ CATALOGUE: tuple[SamplerEntry, ...] = (
         "dpmpp_2s_ancestral", sample_dpmpp_2s_ancestral, sample_dpmpp_2s_ancestral_cfg_pp, 2, "arXiv 2211.01095",
         stochastic=True, model_calls_per_step=2, options=(ETA, S_NOISE), noiseless=NO_NOISE,
     ),
-    *_pair("res_multistep", sample_res_multistep, sample_res_multistep_cfg_pp, 2, "arXiv 2308.02157"),
+    *_pair(
+        "res_multistep", sample_res_multistep, sample_res_multistep_cfg_pp, 2, "arXiv 2308.02157", options=(FORM,)
+    ),
     *_pair(
         "res_multistep_ancestral", sample_res_multistep_ancestral, sample_res_multistep_ancestral_cfg_pp, 2,
-        "arXiv 2308.02157", stochastic=True, options=(ETA, S_NOISE), noiseless=NO_NOISE,
+        "arXiv 2308.02157", stochastic=True, options=(ETA, S_NOISE, FORM_LATER), noiseless=NO_NOISE,
     ),
     *_pair(
         "er_sde", sample_er_sde, sample_er_sde_cfg_pp, 2, "arXiv 2309.06169",

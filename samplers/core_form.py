@@ -1,26 +1,39 @@
-"""The arithmetic of ComfyUI's own gradient estimation and DPM++ 2M, operation by operation.
+"""The arithmetic of ComfyUI's own gradient estimation, DPM++ 2M and RES, operation by operation: ``form="comfyui"``.
 
-A picture made with ComfyUI's ``gradient_estimation[_cfg_pp]`` or ``dpmpp_2m[_cfg_pp]`` comes back bit for bit only if
-every rounding happens in the same place. These loops therefore work on the caller's sigmas as tensors and in the
-caller's dtype, and take flow models for variance-exploding ones, as ComfyUI does. What is right is in
-``gradient_estimation.py`` and ``dpmpp_2m.py``; nothing else should use this file.
+A picture made with ComfyUI's ``gradient_estimation``, ``dpmpp_2m`` or ``res_multistep`` (with ``_ancestral`` and
+``_cfg_pp``) comes back bit for bit only if every rounding happens in the same place. These loops therefore work on the
+caller's sigmas as tensors and in the caller's dtype, take flow models for variance-exploding ones, and draw one stream
+of noise for a whole batch, as ComfyUI does. What is right is in ``gradient_estimation.py``, ``dpmpp_2m.py`` and
+``res_multistep.py``; nothing else should use this file.
 
 Differences that are kept: without negative conditioning CFG++ falls back to the plain sampler (ComfyUI computes with
-zeros), and the caller's ``extra_args`` stay as they were.
+zeros), a run without a seed has seed 0, and the caller's ``extra_args`` stay as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
+from .convention import check_choice
 from .run import Run
 from .steps import plan
 
-__all__ = ["FORMS", "core_dpmpp_2m", "core_gradient_estimation"]
+__all__ = ["FORMS", "core_dpmpp_2m", "core_gradient_estimation", "core_res_multistep", "is_comfyui_form"]
 
-FORMS = ("auto", "core")
+#: "core" is the name that "comfyui" had at first; graphs that were saved with it keep working.
+FORMS = ("auto", "comfyui", "core")
+
+
+def is_comfyui_form(form: str) -> bool:
+    """Whether ComfyUI's own numbers are asked for.
+
+    Raises:
+        ValueError: ``form`` is none of :data:`FORMS`.
+    """
+    check_choice("form", form, FORMS)
+    return form != "auto"
 
 
 def core_gradient_estimation(run: Run, gamma: float) -> torch.Tensor:
@@ -62,6 +75,55 @@ def core_dpmpp_2m(run: Run) -> torch.Tensor:
             x = D + mix + torch.exp(-h) * x
         u_last, h_last = u, h
     return x
+
+
+def core_res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
+    """ComfyUI's ``sample_res_multistep_ancestral`` (eta = 0: ``sample_res_multistep``) and their CFG++ forms.
+
+    The latter if ``run`` captures u. They leave (1 - e^-h)(D - u) out of every step but the first.
+    """
+    x, noise = run.given, _batch_noise(run)
+    s_noise = s_noise * run.noise_scale
+    u_last = sigma_last = down_last = None
+    for i, sigma, sigma_next in _levels(run):
+        D, u = _predict(run, x, i, sigma)
+        down, up = _ancestral(sigma, sigma_next, eta)
+        if down == 0 or u_last is None:
+            d = (x - u) / sigma.reshape([1] * x.ndim)
+            x = x + d * (down - sigma) if run.unconditional is None else D + d * down
+        else:
+            t, t_down_last, t_next, t_last = (level.log().neg() for level in (sigma, down_last, down, sigma_last))
+            h = t_next - t
+            c2 = (t_last - t_down_last) / h
+            phi_1 = torch.expm1(-h) / -h
+            phi_2 = (phi_1 - 1.0) / -h
+            b_1 = torch.nan_to_num(phi_1 - phi_2 / c2, nan=0.0)
+            b_2 = torch.nan_to_num(phi_2 / c2, nan=0.0)
+            if run.unconditional is not None:
+                x = x + (D - u)
+            x = h.neg().exp() * x + h * (b_1 * u + b_2 * u_last)
+        if sigma_next > 0 and eta:
+            x = x + noise(sigma, sigma_next) * s_noise * up
+        u_last, sigma_last, down_last = u, sigma, down
+    return x
+
+
+def _ancestral(sigma: torch.Tensor, sigma_next: torch.Tensor, eta: float) -> tuple[torch.Tensor, torch.Tensor | float]:
+    """The level that the deterministic part of a step goes to, and the deviation of the noise that follows."""
+    if not eta:
+        return sigma_next, 0.0
+    up = min(sigma_next, eta * (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5)
+    return (sigma_next**2 - up**2) ** 0.5, up
+
+
+def _batch_noise(run: Run) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """ComfyUI's noise: one generator for the batch, on the latent's device, in its dtype."""
+    if run.noise_sampler is not None:
+        return run.noise_sampler
+    x = run.given
+    on_cpu = x.device.type == "cpu"  # there ComfyUI's generator would repeat the noise that the run starts from
+    generator = torch.Generator(device=x.device).manual_seed((run.extra_args.get("seed") or 0) + on_cpu)
+    return lambda sigma, sigma_next: torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
 
 
 def _levels(run: Run) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:

@@ -19,8 +19,8 @@ import math
 
 import torch
 
-from .convention import cfg_pp, check_choice, sampler
-from .core_form import FORMS, core_gradient_estimation
+from .convention import cfg_pp, sampler
+from .core_form import core_gradient_estimation, is_comfyui_form
 from .run import Run
 from .steps import blend
 
@@ -31,13 +31,12 @@ __all__ = ["sample_gradient_estimation", "sample_gradient_estimation_cfg_pp"]
 def sample_gradient_estimation(run: Run, ge_gamma: float = 2.0, form: str = "auto") -> torch.Tensor:
     """Gradient estimation. Order 1 (2 at gamma = 1.5).
 
-    ge_gamma: 1 is Euler; 2 is published. form: "auto" is right on every model; "core" repeats ComfyUI's own numbers,
-    also where they are wrong (CFG++ on a flow model), for pictures made with it.
+    ge_gamma: 1 is Euler; 2 is published. form: "auto" is right on every model; "comfyui" repeats ComfyUI's own
+    numbers, also where they are wrong (CFG++ on a flow model), for pictures made with it.
     """
     if not math.isfinite(ge_gamma):
         raise ValueError(f"ge_gamma is {ge_gamma}; give a finite number (2 is published, 1 is Euler).")
-    check_choice("form", form, FORMS)
-    if form == "core":
+    if is_comfyui_form(form):
         return core_gradient_estimation(run, ge_gamma)
     x, d_last = run.x, None
     for step in run.steps():

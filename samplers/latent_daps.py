@@ -271,7 +271,7 @@ def sample_latent_daps(
             callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": z0})
         x = parameterization.alpha(sigma_next) * z0
         if sigma_next > 0:
-            x = x + sigma_next * noise(x)
+            x = x + parameterization.noise_deviation(sigma_next) * noise(x)
     if record is not None:
         likelihood.report(record)
         record.leave()

@@ -6,9 +6,13 @@ The second-order exponential Adams–Bashforth step: with :math:`\varphi_2(z) = 
 .. math:: x' = D + e^{-h}(x - u) + h \varphi_2(-h) \frac{h}{h_{last}} (u - u_{last}),
 
 where :math:`h_{last}` is the distance in :math:`\lambda` that the last step went without noise. Without guidance u = D,
-and without noise this is DPM-Solver++(2M) in its "heun" form. In the ancestral form the last step went further than the
-level it ended on, which noise brought back; measured by the level instead, the variance of a Gaussian prior would
-converge at first order only, and from far above (``benchmarks/sampler_orders.py``).
+and without noise this is DPM-Solver++(2M) in its "heun" form; a run from pure noise takes the slope as that one does.
+In the ancestral form the last step went further than the level it ended on, which noise brought back; measured by the
+level instead, the variance of a Gaussian prior would converge at first order only, and from far above
+(``benchmarks/sampler_orders.py``).
+
+ComfyUI's CFG++ form keeps of the guidance D - u only the share :math:`e^{-h}` after its first step, which leaves
+:math:`(1 - e^{-h})(D - u)` out of x'. ``form="comfyui"`` repeats that.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ from __future__ import annotations
 import torch
 
 from .convention import cfg_pp, check_not_negative, sampler
-from .dpmpp_2m import slope_weight
+from .core_form import core_res_multistep, is_comfyui_form
 from .run import Run
+from .slope import slope_weight
 from .steps import blend
 
 __all__ = [
@@ -29,28 +34,38 @@ __all__ = [
 
 
 @sampler
-def sample_res_multistep(run: Run) -> torch.Tensor:
-    """Exponential Adams–Bashforth steps. Order 2."""
-    return _res_multistep(run, eta=0.0, s_noise=0.0)
+def sample_res_multistep(run: Run, form: str = "auto") -> torch.Tensor:
+    """Exponential Adams-Bashforth steps. Order 2.
+
+    form: "auto" is right on every model; "comfyui" repeats ComfyUI's own numbers bit by bit, for pictures made with it.
+    """
+    return _res_multistep(run, eta=0.0, s_noise=0.0, form=form)
 
 
 @sampler
-def sample_res_multistep_ancestral(run: Run, eta: float = 1.0, s_noise: float = 1.0) -> torch.Tensor:
-    """The same to a lower level, and noise back up. eta: share of noise, 0 for none; s_noise scales it."""
+def sample_res_multistep_ancestral(
+    run: Run, eta: float = 1.0, s_noise: float = 1.0, form: str = "auto"
+) -> torch.Tensor:
+    """The same to a lower level, and noise back up. eta: share of noise, 0 for none; s_noise scales it; form as above.
+
+    "comfyui" also draws ComfyUI's noise: one stream for a whole batch.
+    """
     check_not_negative(eta=eta, s_noise=s_noise)
-    return _res_multistep(run, eta, s_noise)
+    return _res_multistep(run, eta, s_noise, form)
 
 
 sample_res_multistep_cfg_pp = cfg_pp(sample_res_multistep)
 sample_res_multistep_ancestral_cfg_pp = cfg_pp(sample_res_multistep_ancestral)
 
 
-def _res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
-    x, u_last, h_last = run.x, None, None
+def _res_multistep(run: Run, eta: float, s_noise: float, form: str) -> torch.Tensor:
+    if is_comfyui_form(form):
+        return core_res_multistep(run, eta, s_noise)
+    x, u_last, length_last = run.x, None, None
     for step in run.steps(may_rise=eta == 0.0):
         D, u = run.predict(x, step)
         down, sigma_up = step.split(eta)
-        c = down.alpha_next * slope_weight(down, h_last, "heun")
+        c = down.alpha_next * slope_weight(down, length_last, "heun")
         x = blend(
             (down.ratio, x),
             (down.alpha_next, D),
@@ -59,5 +74,5 @@ def _res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
             (-c, u_last),
         )
         x = run.add_noise(x, sigma_up * s_noise, step)
-        u_last, h_last = u, down.h
+        u_last, length_last = u, down.length
     return x

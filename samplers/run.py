@@ -58,7 +58,10 @@ class Run:
         self.x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         self.given = x
         self.sigmas = sigmas
-        self.parameterization = parameterization or parameterization_of(model)
+        given = parameterization or parameterization_of(model)
+        #: In units of the noise's own deviation a step is the same whatever that is; only fresh noise is scaled by it.
+        self.parameterization = given.with_noise_scale(1.0)
+        self.noise_scale = given.noise_scale
         self.extra_args = {} if extra_args is None else extra_args
         self.unconditional = None
         if cfg_pp:
@@ -66,7 +69,7 @@ class Run:
             self.extra_args = self.unconditional.extra_args
         self._callback = callback
         self._disable = disable
-        self._noise_sampler = noise_sampler
+        self.noise_sampler = noise_sampler
         self._noise: ParticleNoise | None = None
 
     def steps(self, may_rise: bool = True) -> Iterable[Step]:
@@ -105,11 +108,15 @@ class Run:
             self._callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
 
     def add_noise(self, x: torch.Tensor, deviation: float, step: Step) -> torch.Tensor:
-        """``x`` (changed in place: hand over a tensor of your own) plus fresh noise of this deviation, if not 0."""
+        """``x`` (changed in place: hand over a tensor of your own) plus fresh noise of this deviation, if not 0.
+
+        ``deviation`` is the formula's, for standard normal noise; the model's ``noise_scale`` multiplies it.
+        """
+        deviation *= self.noise_scale
         if deviation == 0.0:
             return x
-        if self._noise_sampler is not None:
-            noise = self._noise_sampler(*self.sigmas.new_tensor([step.sigma, step.sigma_next]))
+        if self.noise_sampler is not None:
+            noise = self.noise_sampler(*self.sigmas.new_tensor([step.sigma, step.sigma_next]))
         else:
             if self._noise is None:
                 self._noise = ParticleNoise(self.extra_args.get("seed") or 0)

@@ -21,7 +21,11 @@ import torch
 
 from ..parameterization import Parameterization
 
-__all__ = ["Step", "blend", "plan"]
+__all__ = ["PURE_NOISE", "Step", "blend", "plan"]
+
+#: A run that starts at this level (VE) or above starts at pure noise: sigma = 0.9999 of a flow model. No VE model's
+#: schedule reaches it (zero terminal SNR: 4,518).
+PURE_NOISE = 1e4
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Step:
     """From noise level ``sigma`` to ``sigma_next``, both in the model's units; step ``i`` of the run.
 
     ``alpha`` is the signal's scale, ``s`` = sigma/alpha the level in VE coordinates (infinite where alpha = 0).
+    ``from_pure_noise``: the run's first level, not only this one's, had no signal to speak of.
     """
 
     i: int
@@ -38,6 +43,7 @@ class Step:
     alpha_next: float
     s: float
     s_next: float
+    from_pure_noise: bool = False
 
     @property
     def ratio(self) -> float:
@@ -50,6 +56,18 @@ class Step:
         if self.s_next == 0.0 or math.isinf(self.s):
             return math.inf
         return -math.inf if math.isinf(self.s_next) else math.log(self.s / self.s_next)
+
+    @property
+    def length(self) -> float:
+        """How far the step goes in the variable that a slope is taken in (``slope.py``); infinite to the clean image.
+
+        That is h, or in a run from pure noise the difference in -log t, t = s/(1 + s), which is finite there.
+        """
+        if not self.from_pure_noise:
+            return self.h
+        if self.s_next == 0.0:
+            return math.inf
+        return math.log1p(1 / self.s_next) - math.log1p(1 / self.s)
 
     @property
     def is_finite(self) -> bool:
@@ -111,8 +129,9 @@ def plan(sigmas: torch.Tensor, parameterization: Parameterization, may_rise: boo
         raise ValueError("rising sigmas start at 0, where an image has no noise to grow; start at a small one (1e-4).")
     alphas = [parameterization.alpha(sigma) for sigma in levels]
     sigmas_ve = [parameterization.sigma_ve(sigma) for sigma in levels]
+    pure = bool(sigmas_ve) and sigmas_ve[0] >= PURE_NOISE
     return [
-        Step(i, levels[i], levels[i + 1], alphas[i], alphas[i + 1], sigmas_ve[i], sigmas_ve[i + 1])
+        Step(i, levels[i], levels[i + 1], alphas[i], alphas[i + 1], sigmas_ve[i], sigmas_ve[i + 1], pure)
         for i in range(len(levels) - 1)
     ]
 

@@ -150,7 +150,7 @@ def test_a_family_node_is_its_samplers_and_every_option_counts(client, family):
 @BOTH
 @pytest.mark.parametrize("family", ["gradient_estimation", "dpmpp_2m"])
 @pytest.mark.parametrize("cfg_pp", [False, True], ids=["plain", "cfg_pp"])
-def test_form_core_repeats_the_hosts_own_sampler_bit_by_bit(client, kind, family, cfg_pp):
+def test_form_core_still_repeats_the_hosts_own_sampler_bit_by_bit(client, kind, family, cfg_pp):
     g = EmojiGraph(kind)
     sigmas, guider = g.add("BasicScheduler", model=g.model, scheduler="simple", steps=6, denoise=1.0), g.guider(1.0)
     own = g.custom(g.sampler(family + "_cfg_pp" * cfg_pp), sigmas, guider)

@@ -195,7 +195,8 @@ def test_impossible_sigmas_are_named_before_any_work(sampler, sigmas, words):
     ("name", "options", "words"),
     [
         ("gradient_estimation", {"ge_gamma": float("nan")}, "ge_gamma"),
-        ("gradient_estimation_cfg_pp", {"form": "native"}, "form is 'native'; choose one of auto, core"),
+        ("gradient_estimation_cfg_pp", {"form": "native"}, "form is 'native'; choose one of auto, comfyui, core"),
+        ("res_multistep_cfg_pp", {"form": "native"}, "form is 'native'; choose one of auto, comfyui, core"),
         ("dpmpp_2m", {"solver_type": "rk4"}, "solver_type"),
         ("dpmpp_2m_cfg_pp", {"higher_order_term": "none"}, "higher_order_term"),
         ("euler_ancestral", {"eta": -0.1}, "eta"),

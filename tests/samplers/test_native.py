@@ -1,4 +1,4 @@
-"""Beside the host's own functions: form="core" bit for bit, and the same numbers where the host is right."""
+"""Beside the host's own functions: form="comfyui" bit for bit, and the same numbers where the host is right."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from problems import CONST, GUIDED, PRIOR, VE, GuidedModel
-from sampler_lab.samplers import entry
+from sampler_lab.samplers import CATALOGUE, entry
 
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
+WITH_FORM = [e.name for e in CATALOGUE if "form" in {option.name for option in e.options}]
 SIGMAS = {"VE": [14.6, 6.0, 2.2, 0.9, 0.3, 0.05, 0.0], "CONST": [1.0, 0.93, 0.8, 0.6, 0.35, 0.1, 0.0]}
 
 
@@ -51,29 +52,49 @@ def both(native, name, parameterization, *, ours=None, dtype=torch.float32, sigm
     sigmas = torch.tensor(SIGMAS[parameterization.name]) if sigmas is None else sigmas
     x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype) * sigmas[0].to(dtype)
     model = host_model(parameterization)
-    theirs = getattr(native, f"sample_{name}")(model, x.clone(), sigmas, {}, None, True, **options)
-    found = entry(name).function(model, x, sigmas, {}, None, True, **options, **(ours or {}))
+    theirs = getattr(native, f"sample_{name}")(model, x.clone(), sigmas, {"seed": 5}, None, True, **options)
+    found = entry(name).function(model, x, sigmas, {"seed": 5}, None, True, **options, **(ours or {}))
     return theirs, found
 
 
 @BOTH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 @pytest.mark.parametrize("sigmas", ["to zero", "not to zero", "skipping"])
-@pytest.mark.parametrize("name", ["gradient_estimation", "gradient_estimation_cfg_pp", "dpmpp_2m", "dpmpp_2m_cfg_pp"])
-def test_core_form_is_the_hosts_bit_for_bit(native, name, sigmas, dtype, parameterization):
+@pytest.mark.parametrize("name", WITH_FORM)
+def test_comfyui_form_is_the_hosts_bit_for_bit(native, name, sigmas, dtype, parameterization):
+    """With its noise, too: the samplers of the family ``res_multistep_ancestral`` draw as the host draws."""
     levels = torch.tensor(SIGMAS[parameterization.name])
     levels = {"to zero": levels, "not to zero": levels[:-1], "skipping": levels[[0, 1, 2, 4, 6]]}[sigmas]
-    theirs, found = both(native, name, parameterization, ours={"form": "core"}, dtype=dtype, sigmas=levels)
+    theirs, found = both(native, name, parameterization, ours={"form": "comfyui"}, dtype=dtype, sigmas=levels)
     assert found.dtype == dtype  # the host lets half precision grow to float32 on the way
     assert torch.equal(found, theirs.to(dtype))
     assert torch.isfinite(found).all()
 
 
 @BOTH
-@pytest.mark.parametrize("gamma", [1.0, 1.7])
-def test_core_form_keeps_the_hosts_gamma(native, gamma, parameterization):
-    theirs, found = both(native, "gradient_estimation_cfg_pp", parameterization, ours={"form": "core"}, ge_gamma=gamma)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gradient_estimation_cfg_pp", {"ge_gamma": 1.0}),
+        ("gradient_estimation_cfg_pp", {"ge_gamma": 1.7}),
+        ("res_multistep_ancestral", {"eta": 0.4, "s_noise": 1.1}),
+        ("res_multistep_ancestral_cfg_pp", {"eta": 0.0}),
+        ("res_multistep_ancestral_cfg_pp", {"eta": 1.0, "s_noise": 0.9}),
+    ],
+)
+def test_comfyui_form_keeps_the_hosts_options(native, name, options, parameterization):
+    theirs, found = both(native, name, parameterization, ours={"form": "comfyui"}, **options)
     assert torch.equal(found, theirs)
+
+
+@BOTH
+@pytest.mark.parametrize("name", WITH_FORM)
+def test_core_is_the_old_name_of_comfyui(native, name, parameterization):
+    _, comfyui = both(native, name, parameterization, ours={"form": "comfyui"})
+    _, core = both(native, name, parameterization, ours={"form": "core"})
+    _, auto = both(native, name, parameterization)
+    assert torch.equal(core, comfyui)
+    assert not torch.equal(auto, comfyui)
 
 
 @pytest.mark.parametrize(
