@@ -25,6 +25,7 @@ from ..posterior.features import (
 from ..posterior.repulsion import FeatureSpace
 from .decoder import DifferentiableDecoder
 from .folders import model_folders
+from .latents import check_single_images
 
 __all__ = ["FeatureSpaceOfRun"]
 
@@ -81,11 +82,8 @@ class FeatureSpaceOfRun:
         if self.name == "latent" or (self.name == "dino" and weights is None):
             yield LatentFeatures()
             return
-        if len(latent_shape) != 3:
-            raise ValueError(
-                f"feature_space {self.name} needs latents of single images, but these have shape "
-                f"{list(latent_shape)}; choose latent."
-            )
+        latents = torch.empty(0, *latent_shape, device="meta")
+        check_single_images(latents, model_patcher.get_model_object("latent_format"))
         decoder = DifferentiableDecoder(self.vae, model_patcher)
         try:
             decoder.load(particles, latent_shape)

@@ -16,7 +16,7 @@ from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
 from .folders import check_prefix, next_output_file
 from .guiders_features import FeatureSpaceOfRun
-from .latents import check_latent_size
+from .latents import check_latent
 from .live_view import LiveView
 from .model_sampling import parameterization_of_host_model
 from .rows import select_rows
@@ -78,7 +78,7 @@ def _sample(
 ) -> torch.Tensor:
     """The host's side of :func:`sample_latent_daps`: decoder, feature space, parameterization, cancel, the record."""
     patcher = model.inner_model.model_patcher
-    check_latent_size(vae, x, measurement.image_shape)
+    check_latent(vae, patcher.get_model_object("latent_format"), x, measurement.image_shape)
     decoder = DifferentiableDecoder(vae, patcher)
     measurement = measurement.to(x.device)
     repels = options.repulsion is not None and options.repulsion.strength > 0 and len(x) > 1
