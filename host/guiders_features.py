@@ -26,6 +26,7 @@ from ..posterior.repulsion import FeatureSpace
 from .decoder import DifferentiableDecoder
 from .folders import model_folders
 from .latents import check_single_images
+from .notices import notify
 
 __all__ = ["FeatureSpaceOfRun"]
 
@@ -67,17 +68,16 @@ class FeatureSpaceOfRun:
     def loaded(self, model_patcher: Any, particles: int, latent_shape: tuple[int, ...]) -> Iterator[FeatureSpace]:
         """The feature space, ready for ``particles`` latents of ``latent_shape`` = (c, ...) at a time.
 
-        The latent space takes the place of DINO when its weights are not on this machine; the log says so.
+        The latent space takes the place of DINO when its weights are not on this machine; a notice says so.
         """
         weights = None
         if self.name == "dino":
             weights = find_dino_weights(model_folders("dino"), self.dino_model)
             if weights is None:
-                logging.warning(
-                    "[Sampler Lab] the weights of %s are not here, so particles are told apart in the latent space; "
-                    "put %s.safetensors into models/dino to use DINO.",
-                    self.dino_model,
-                    self.dino_model,
+                notify(
+                    f"the weights of DINO ({self.dino_model}) are not here, so items are told apart in the latent "
+                    f"space; to use DINO, download model.safetensors of timm/{self.dino_model} from Hugging Face and "
+                    f"put it into models/dino as {self.dino_model}.safetensors."
                 )
         if self.name == "latent" or (self.name == "dino" and weights is None):
             yield LatentFeatures()

@@ -11,6 +11,8 @@ import comfy.samplers
 import torch
 
 from ..operators import Measurement
+from ..posterior.divergence import divergence
+from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
@@ -19,6 +21,7 @@ from .guiders_features import FeatureSpaceOfRun
 from .latents import check_latent
 from .live_view import LiveView
 from .model_sampling import parameterization_of_host_model
+from .notices import notify
 from .rows import select_rows
 from .versions import host_versions
 
@@ -97,6 +100,7 @@ def _sample(
         device=str(x.device),
     )
     view = LiveView(run.node_id, record)
+    _tell_if_nothing_is_pruned(options.pruning, len(x), run.node_id)
     try:
         with ExitStack() as stack:
             stack.callback(decoder.release)
@@ -131,9 +135,28 @@ def _sample(
         raise
     else:
         record.finish("finished")
+        _tell_if_diverged(record, options, measurement, run.node_id)
     finally:
         view.close()
     return x
+
+
+def _tell_if_nothing_is_pruned(pruning: PruningOptions | None, count: int, node_id: str | None) -> None:
+    if pruning is not None and pruning.keep >= count:
+        notify(
+            f"Pruning keeps {pruning.keep} of {count} particles, so none is dropped; choose a smaller keep, or more "
+            "particles.",
+            "warn" if pruning.keep > count else "info",
+            node_id,
+        )
+
+
+def _tell_if_diverged(
+    record: RunRecord, options: LatentDAPSOptions, measurement: Measurement, node_id: str | None
+) -> None:
+    said = divergence(record.to_dict()["steps"], measurement.noise_floor) if options.mcmc.is_active else None
+    if said is not None:
+        notify(said, "warn", node_id)
 
 
 def _described(options: LatentDAPSOptions, feature_space: FeatureSpaceOfRun) -> dict[str, Any]:
