@@ -154,7 +154,12 @@ def _tell_if_nothing_is_pruned(pruning: PruningOptions | None, count: int, node_
 def _tell_if_diverged(
     record: RunRecord, options: LatentDAPSOptions, measurement: Measurement, node_id: str | None
 ) -> None:
-    said = divergence(record.to_dict()["steps"], measurement.noise_floor) if options.mcmc.is_active else None
+    if not options.mcmc.is_active:
+        return
+    energy = (
+        measurement.y.square().sum() if measurement.mask is None else measurement.y[measurement.mask].square().sum()
+    )
+    said = divergence(record.to_dict()["steps"], measurement.noise_floor, float(energy))
     if said is not None:
         notify(said, "warn", node_id)
 
