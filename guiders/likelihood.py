@@ -14,7 +14,7 @@ import torch
 
 from ..host.decoder import DifferentiableDecoder
 from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, without_the_samplers_hooks
-from ..host.guiders_checks import check_decodes_to
+from ..host.latents import check_latent
 from ..operators import Measurement
 from ..posterior.guidance import GuidanceOptions, guide
 from ..posterior.likelihood import Likelihood
@@ -50,7 +50,9 @@ class LikelihoodGuider(CFGGuider):
     def sample(self, noise: torch.Tensor, latent_image: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
         """Check that the latent decodes to the measured image, before anything is loaded."""
         if self.likelihood_options.weight > 0:
-            check_decodes_to(self.likelihood_vae, latent_image, self.likelihood_measurement.image_shape)
+            latent_format = self.model_patcher.get_model_object("latent_format")
+            image_shape = self.likelihood_measurement.image_shape
+            check_latent(self.likelihood_vae, latent_format, latent_image, image_shape)
         return super().sample(noise, latent_image, *more, **named)
 
     def inner_sample(

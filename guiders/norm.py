@@ -6,13 +6,13 @@ The limits are a post-CFG hook that runs before all others (the sampler's among 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, sigma_at_percent, with_first_post_cfg_hook
+from ..host.notices import notify
 from .limits import GuidanceLimits, rms
 from .record import GuidanceRecord
 
@@ -83,10 +83,9 @@ class NormGuider(CFGGuider):
             self.cfg = cfg
         if not norms and not self._warned:
             self._warned = True
-            logging.warning(
-                "[Sampler Lab] Norm Guider: %s does not use ComfyUI's cfg_function, so its guidance is neither limited "
-                "nor recorded.",
-                type(self).__name__,
+            notify(
+                f"Norm Guider: {type(self).__name__} does not use ComfyUI's cfg_function, so its guidance is neither "
+                "limited nor recorded; put the Norm Guider on CFGGuider instead."
             )
         if self.norm_record is not None:
             d = (x - flow_or_ve(self).alpha(timestep[0]) * denoised) / timestep[0]

@@ -7,7 +7,6 @@ force is computed from every prediction D of the model, and acts on it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled
 from ..host.guiders_features import FeatureSpaceOfRun
+from ..host.notices import notify
 from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel_denoised, repulsion
 from .record import GuidanceRecord
 
@@ -62,12 +62,15 @@ class ParticleGuider(CFGGuider):
         top = min(self.particle_sigma_top, float(flow_or_ve(self).sigma_ve(sigmas.max().double())))
         repels = self.particle_options.strength > 0 and len(noise) > 1
         if repels and top <= self.particle_options.sigma_break:
-            logging.warning(
-                "[Sampler Lab] Particle Guider: sampling starts at sigma %.3g, not above sigma_break %.3g, so nothing "
-                "repels.",
-                *(top, self.particle_options.sigma_break),
+            notify(
+                f"Particle Guider: sampling starts at sigma {top:.3g}, not above sigma_break "
+                f"{self.particle_options.sigma_break:.3g}, so nothing repels; choose a smaller sigma_break."
             )
             repels = False
+        if self.particle_options.strength > 0 and len(noise) == 1:
+            notify(
+                "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more.", "info"
+            )
         with ExitStack() as stack:
             if repels:
                 at_once = self.particle_options.micro_batch or len(noise)

@@ -94,6 +94,8 @@ class DifferentiableDecoder:
         Image models with a video VAE have latents ``[N, c, 1, h, w]``, which become ``[N, 3, H, W]`` as well.
         """
         latent = self._latent_format.process_out(z).to(device=self._vae.device, dtype=self._vae.vae_dtype)
+        if latent.ndim == 5 and self._vae.latent_dim == 2:
+            latent = latent[:, :, 0]  # as the host does for an image VAE on a model with latents of video's shape
         image = torch.func.functional_call(self._decode, self._weights, (latent,))
         if image.ndim == 5 and image.shape[2] == 1:
             image = image.squeeze(2)

@@ -42,6 +42,7 @@ from ..priors.autoencoder import FACTOR, LATENT_CHANNELS
 from ..priors.classes import CLASSES, class_weights
 from ..priors.loader import EmojiPrior, load_emoji_prior
 from ..priors.unet import Denoiser, UNet
+from .latents import IMAGE_MULTIPLE as VAE_IMAGE_MULTIPLE
 
 __all__ = ["PARAMETERIZATIONS", "EmojiLatentFormat", "EmojiModel", "emoji_conditioning", "emoji_model", "emoji_vae"]
 
@@ -60,6 +61,9 @@ _RGB_BIAS = [0.2264, 0.1764, 0.1313]
 _DECODE_BYTES_PER_PIXEL = 400
 _ENCODE_BYTES_PER_PIXEL = 300
 _MEMORY_USAGE_FACTOR = 0.12  # 4.6 kB per latent position and item; the host counts 0.04 to 0.15 MiB for 1
+
+#: The U-Net halves a latent twice.
+IMAGE_MULTIPLE = 4 * FACTOR
 
 _SMALLEST_SIGMA = 1e-5  # the logarithm of zero is never asked for
 
@@ -103,9 +107,7 @@ class _Network(nn.Module):
     ) -> Tensor:
         if control is not None:
             raise ValueError("Emoji-64 has no ControlNets: remove Apply ControlNet from the conditioning.")
-        if x.ndim != 4 or x.shape[-1] % 4 or x.shape[-2] % 4:
-            size = " x ".join(str(FACTOR * side) for side in x.shape[2:])
-            raise ValueError(f"Emoji-64 makes images whose sides are multiples of 16, not {size}: change the latent.")
+        _check_sides(x)
         return self.predict(x, timesteps, _weights(context, x))
 
     def predict(self, x: Tensor, c_noise: Tensor, weights: Tensor) -> Tensor:
@@ -197,6 +199,7 @@ def emoji_vae() -> comfy.sd.VAE:
     vae.working_dtypes = [torch.float32]
     vae.downscale_ratio = vae.upscale_ratio = FACTOR
     vae.latent_channels = LATENT_CHANNELS
+    setattr(vae, VAE_IMAGE_MULTIPLE, IMAGE_MULTIPLE)  # no other model has this VAE
     vae.memory_used_decode = _memory(_DECODE_BYTES_PER_PIXEL * FACTOR**2)
     vae.memory_used_encode = _memory(_ENCODE_BYTES_PER_PIXEL)
     vae.disable_offload = True  # 4 MB: loaded whole or not at all
@@ -213,6 +216,22 @@ def emoji_vae() -> comfy.sd.VAE:
 def emoji_conditioning(class_name: str) -> list[list[Any]]:
     """CONDITIONING of a class or "none". Raises ValueError for an unknown class."""
     return [[class_weights(class_name).reshape(1, 1, len(CLASSES)), {}]]
+
+
+def _check_sides(x: Tensor) -> None:
+    """Raise a ``ValueError`` unless ``x`` is a batch of single images of sides that the U-Net can halve twice."""
+    if x.ndim != 4:
+        raise ValueError(f"Emoji-64 makes single images, not latents of shape {list(x.shape)}: use Empty Latent Image.")
+    sides = [FACTOR * side for side in x.shape[2:]]
+    if any(side % IMAGE_MULTIPLE for side in sides):
+        size, fitting = (
+            " x ".join(map(str, each))
+            for each in (sides, [-(-side // IMAGE_MULTIPLE) * IMAGE_MULTIPLE for side in sides])
+        )
+        raise ValueError(
+            f"Emoji-64 makes images whose sides are multiples of {IMAGE_MULTIPLE}, not {size}: resize the picture to "
+            f"a multiple of {IMAGE_MULTIPLE}, for example to {fitting}, or give the empty latent that size."
+        )
 
 
 def _check_context(context: Tensor) -> None:

@@ -25,6 +25,8 @@ from ..posterior.features import (
 from ..posterior.repulsion import FeatureSpace
 from .decoder import DifferentiableDecoder
 from .folders import model_folders
+from .latents import check_single_images
+from .notices import notify
 
 __all__ = ["FeatureSpaceOfRun"]
 
@@ -66,26 +68,22 @@ class FeatureSpaceOfRun:
     def loaded(self, model_patcher: Any, particles: int, latent_shape: tuple[int, ...]) -> Iterator[FeatureSpace]:
         """The feature space, ready for ``particles`` latents of ``latent_shape`` = (c, ...) at a time.
 
-        The latent space takes the place of DINO when its weights are not on this machine; the log says so.
+        The latent space takes the place of DINO when its weights are not on this machine; a notice says so.
         """
         weights = None
         if self.name == "dino":
             weights = find_dino_weights(model_folders("dino"), self.dino_model)
             if weights is None:
-                logging.warning(
-                    "[Sampler Lab] the weights of %s are not here, so particles are told apart in the latent space; "
-                    "put %s.safetensors into models/dino to use DINO.",
-                    self.dino_model,
-                    self.dino_model,
+                notify(
+                    f"the weights of DINO ({self.dino_model}) are not here, so items are told apart in the latent "
+                    f"space; to use DINO, download model.safetensors of timm/{self.dino_model} from Hugging Face and "
+                    f"put it into models/dino as {self.dino_model}.safetensors."
                 )
         if self.name == "latent" or (self.name == "dino" and weights is None):
             yield LatentFeatures()
             return
-        if len(latent_shape) != 3:
-            raise ValueError(
-                f"feature_space {self.name} needs latents of single images, but these have shape "
-                f"{list(latent_shape)}; choose latent."
-            )
+        latents = torch.empty(0, *latent_shape, device="meta")
+        check_single_images(latents, model_patcher.get_model_object("latent_format"))
         decoder = DifferentiableDecoder(self.vae, model_patcher)
         try:
             decoder.load(particles, latent_shape)

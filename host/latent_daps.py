@@ -11,14 +11,17 @@ import comfy.samplers
 import torch
 
 from ..operators import Measurement
+from ..posterior.divergence import divergence
+from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
 from .folders import check_prefix, next_output_file
 from .guiders_features import FeatureSpaceOfRun
-from .latents import check_latent_size
+from .latents import check_latent
 from .live_view import LiveView
 from .model_sampling import parameterization_of_host_model
+from .notices import notify
 from .rows import select_rows
 from .versions import host_versions
 
@@ -78,7 +81,7 @@ def _sample(
 ) -> torch.Tensor:
     """The host's side of :func:`sample_latent_daps`: decoder, feature space, parameterization, cancel, the record."""
     patcher = model.inner_model.model_patcher
-    check_latent_size(vae, x, measurement.image_shape)
+    check_latent(vae, patcher.get_model_object("latent_format"), x, measurement.image_shape)
     decoder = DifferentiableDecoder(vae, patcher)
     measurement = measurement.to(x.device)
     repels = options.repulsion is not None and options.repulsion.strength > 0 and len(x) > 1
@@ -97,6 +100,7 @@ def _sample(
         device=str(x.device),
     )
     view = LiveView(run.node_id, record)
+    _tell_if_nothing_is_pruned(options.pruning, len(x), run.node_id)
     try:
         with ExitStack() as stack:
             stack.callback(decoder.release)
@@ -131,9 +135,33 @@ def _sample(
         raise
     else:
         record.finish("finished")
+        _tell_if_diverged(record, options, measurement, run.node_id)
     finally:
         view.close()
     return x
+
+
+def _tell_if_nothing_is_pruned(pruning: PruningOptions | None, count: int, node_id: str | None) -> None:
+    if pruning is not None and pruning.keep >= count:
+        notify(
+            f"Pruning keeps {pruning.keep} of {count} particles, so none is dropped; choose a smaller keep, or more "
+            "particles.",
+            "warn" if pruning.keep > count else "info",
+            node_id,
+        )
+
+
+def _tell_if_diverged(
+    record: RunRecord, options: LatentDAPSOptions, measurement: Measurement, node_id: str | None
+) -> None:
+    if not options.mcmc.is_active:
+        return
+    energy = (
+        measurement.y.square().sum() if measurement.mask is None else measurement.y[measurement.mask].square().sum()
+    )
+    said = divergence(record.to_dict()["steps"], measurement.noise_floor, float(energy))
+    if said is not None:
+        notify(said, "warn", node_id)
 
 
 def _described(options: LatentDAPSOptions, feature_space: FeatureSpaceOfRun) -> dict[str, Any]:

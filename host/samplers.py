@@ -11,8 +11,12 @@ import torch
 
 from ..samplers import SamplerEntry
 from .model_sampling import parameterization_of_host_model
+from .notices import notify
 
-__all__ = ["catalogue_sampler", "drops_penultimate_sigma", "host_function"]
+__all__ = ["catalogue_sampler", "check_cfg_pp_guidance", "drops_penultimate_sigma", "host_function"]
+
+#: CFG++ goes on from the unconditional prediction: its scale is a share of the step, and 1 already is all of it.
+LARGEST_CFG_PP_SCALE = 2.0
 
 
 def host_function(entry: SamplerEntry) -> Callable[..., torch.Tensor]:
@@ -21,9 +25,26 @@ def host_function(entry: SamplerEntry) -> Callable[..., torch.Tensor]:
     @functools.wraps(entry.function)
     def sample(model: Any, x: torch.Tensor, sigmas: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
         options.setdefault("parameterization", parameterization_of_host_model(model))
+        if entry.cfg_pp:
+            check_cfg_pp_guidance(model.inner_model)
         return entry.function(model, x, sigmas, *arguments, **options)
 
     return sample
+
+
+def check_cfg_pp_guidance(guider: Any) -> None:
+    """Say so when CFG++ can do nothing with what this guider gives it, or is given the scale of plain guidance."""
+    conds, scale = getattr(guider, "conds", None), getattr(guider, "cfg", None)
+    if isinstance(conds, dict) and not conds.get("negative"):
+        notify(
+            "a CFG++ sampler needs a negative prompt and got none, so sampling went on without CFG++; use CFGGuider "
+            "instead of BasicGuider, or a sampler without CFG++."
+        )
+    elif isinstance(scale, (int, float)) and scale > LARGEST_CFG_PP_SCALE:
+        notify(
+            f"cfg is {scale:g}, and a CFG++ sampler wants 0.4 to {LARGEST_CFG_PP_SCALE:g}, so the picture is probably "
+            "burnt; lower cfg to 1 and go from there, or choose a sampler without CFG++."
+        )
 
 
 def catalogue_sampler(entry: SamplerEntry, **options: Any) -> comfy.samplers.KSAMPLER:

@@ -32,20 +32,24 @@ IMAGES_AT_ONCE = 8
 Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def load_lpips(folders: Iterable[str | Path] = ()) -> Distance | None:
-    """LPIPS with AlexNet as a function of (images, reference), or None, with one line in the log that says why.
+def load_lpips(folders: Iterable[str | Path] = (), say: Callable[[str], None] = log.warning) -> Distance | None:
+    """LPIPS with AlexNet as a function of (images, reference), or None after saying why.
 
     Args:
         folders: where to look for the backbone's weights, before torch's own cache.
+        say: is given the sentence; the log by default.
     """
     try:
         import lpips
     except ImportError:
-        log.warning("Sampler Lab: LPIPS is left out: the lpips package is not installed (pip install lpips).")
+        say("LPIPS is left out: the lpips package is not installed (pip install lpips).")
         return None
     path = find_backbone(folders)
     if path is None:
-        log.warning("Sampler Lab: LPIPS is left out: put %s into %s.", BACKBONE_FILE, _places(folders)[0])
+        say(
+            f"LPIPS is left out: download torchvision's AlexNet weights, {BACKBONE_FILE}, and put the file into "
+            f"{_places(folders)[0]}."
+        )
         return None
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips names torchvision's arguments in their old way
@@ -54,7 +58,10 @@ def load_lpips(folders: Iterable[str | Path] = ()) -> Distance | None:
         _load_backbone(network.net, path)
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        log.warning("Sampler Lab: LPIPS is left out: %s does not hold AlexNet's weights (%s).", path, reason)
+        say(
+            f"LPIPS is left out: {path} does not hold AlexNet's weights ({reason}); put torchvision's {BACKBONE_FILE} "
+            "in its place."
+        )
         return None
     return LPIPS(network.requires_grad_(False).eval())
 

@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host.registration import register
 from . import experiments, guiders, latent_daps, measurement, prior, quality, samplers, schedulers, search
+from .checked import checked
 
 __all__ = ["SamplerLabExtension"]
 
@@ -21,4 +22,4 @@ class SamplerLabExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node, in the order of the help pages."""
-        return [node for topic in TOPICS for node in topic.NODES]
+        return [checked(node) for topic in TOPICS for node in topic.NODES]

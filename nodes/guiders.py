@@ -173,7 +173,7 @@ class SamplerLabParticleGuider(io.ComfyNode):
                     default="latent",
                     tooltip="In what the items shall differ. latent: layout and colours, free. pixel: the same on the "
                     "decoded image. dino: what is shown; needs the DINO weights in models/dino, else latent is used "
-                    "and the log says so.",
+                    "and a notice says so.",
                 ),
                 io.Vae.Input(
                     "vae",

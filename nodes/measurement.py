@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
+from ..host.notices import notify
 from ..operators import PRESETS, Measurement, Operator, PhaseRetrieval
 from ..operators.phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES
 from ..operators.preview import log_amplitude
@@ -152,7 +153,24 @@ class SamplerLabMeasure(io.ComfyNode):
         if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
             raise ValueError(f"image has shape {list(image.shape)}; it must be one picture [1, H, W, 3].")
         colours = image[..., :3].movedim(-1, 1)
-        return io.NodeOutput(operator.measure(colours.expand(-1, 3, -1, -1).float() * 2 - 1, seed))
+        measurement = operator.measure(colours.expand(-1, 3, -1, -1).float() * 2 - 1, seed)
+        _tell_if_ambiguous(measurement)
+        return io.NodeOutput(measurement)
+
+
+def _tell_if_ambiguous(measurement: Measurement) -> None:
+    """A notice when the recorded amplitudes of a real image are fewer equations than it has pixels.
+
+    Friedel's law makes half of them repeat the other half, so it takes two a pixel.
+    """
+    (height, width), detector = measurement.image_shape, measurement.y.shape[-2:]
+    samples = detector[0] * detector[1] / (height * width)
+    if isinstance(measurement.operator, PhaseRetrieval) and samples < 2:
+        notify(
+            f"oversample {measurement.operator.oversample:g} records {samples:.3g} values a pixel, and half of them "
+            "repeat the other half, so many pictures explain this measurement equally well; set oversample to 2 in "
+            "Phase Retrieval."
+        )
 
 
 class SamplerLabPreviewMeasurement(io.ComfyNode):

@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..host.folders import model_folders, next_output_file, output_file
+from ..host.notices import notify_once
 from ..host.versions import host_versions
 from ..metrics import load_lpips, quality_table
 from ..posterior.record import RunRecord
@@ -81,7 +82,7 @@ class SamplerLabCompareToReference(io.ComfyNode):
             _model_range(particles, "particles"),
             truth,
             measurement.to(particles.device),
-            lpips=load_lpips(model_folders("lpips")),
+            lpips=load_lpips(model_folders("lpips"), say=notify_once),
             choose=blind_choice,
             names=names if names is not None and len(names) == len(particles) else None,
         )

@@ -81,7 +81,7 @@ class SamplerLabRepulsion(io.ComfyNode):
                     default="latent",
                     tooltip="In what the particles shall differ. latent: layout and colours, free. pixel: the same on "
                     "the decoded picture. dino: what is shown; needs the DINO weights in models/dino, else latent is "
-                    "used and the log says so.",
+                    "used and a notice says so.",
                 ),
                 repulsion_inputs.schedule(),
                 io.Combo.Input(

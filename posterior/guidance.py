@@ -66,7 +66,7 @@ class GuidanceOptions:
             raise ValueError(f"form is {self.form!r}; choose one of {', '.join(FORMS)}.")
         if self.covariance not in COVARIANCES:
             raise ValueError(f"covariance is {self.covariance!r}; choose one of {', '.join(COVARIANCES)}.")
-        if not 0 <= self.tau < float("inf"):
+        if not 0 <= self.tau < float("inf") or self.tau**2 == 0 < self.tau:  # 1e-300 squared is 0
             raise ValueError(f"tau is {self.tau}; it must be 0 (the measurement's own) or a positive number.")
         if self.micro_batch < 0:
             raise ValueError(f"micro_batch is {self.micro_batch}; it must be 0 (all particles at once) or more.")

@@ -60,14 +60,16 @@ class MCMCOptions:
             raise ValueError(f"prior_width is {self.prior_width!r}; choose one of {', '.join(PRIOR_WIDTHS)}.")
         if self.steps < 0:
             raise ValueError(f"mcmc_steps is {self.steps}; it must be 0 or more.")
-        if not self.step_size > 0 or not self.step_size_end > 0:
-            raise ValueError("step_size and step_size_end must be greater than 0.")
-        if not self.tau > 0:
+        for name in ("step_size", "step_size_end"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a number greater than 0.")
+        if not self.tau**2 > 0:  # a tau of 1e-300 is 0 where it counts
             raise ValueError(f"tau is {self.tau}; it must be greater than 0 (published: 0.01).")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is {self.momentum}; it must lie in [0, 1).")
-        if self.weight < 0 or self.gradient_clamp < 0:
-            raise ValueError("measurement_weight and gradient_clamp must be 0 or more.")
+        for name, value in (("measurement_weight", self.weight), ("gradient_clamp", self.gradient_clamp)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value}; it must be 0 or a positive number.")
 
     @property
     def is_active(self) -> bool:

@@ -39,6 +39,8 @@ class ODEOptions:
             raise ValueError(f"ode_steps is {self.steps}; the estimate of x0 needs at least 1 denoiser call.")
         if not self.sigma_min > 0:
             raise ValueError(f"ode_sigma_min is {self.sigma_min}; it must be greater than 0.")
+        if not 0 < self.rho < float("inf"):
+            raise ValueError(f"ode rho is {self.rho}; it must be a number greater than 0 (usual: 7).")
 
     def levels(self, sigma_ve: float) -> list[float]:
         """The ``steps`` + 1 VE levels from ``sigma_ve`` down to ``sigma_min``, evenly spaced in sigma^(1/rho)."""

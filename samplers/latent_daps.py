@@ -221,17 +221,18 @@ def sample_latent_daps(
             # The host's inpainting wrapper makes the denoiser return the given part exactly; the ODE, which ends at
             # sigma_min, would leave that much noise on it.
             z0_hat = torch.lerp(denoise(x, sigma), z0_hat, mask)
-        z0 = z0_hat
+        z0, set_back = z0_hat, []
         if options.mcmc.is_active:
             width = prior_width(levels[i], options.mcmc.prior_width)
             step_size = options.mcmc.step_size_at(i, steps)
             z0, failed = run_chain(z0_hat, likelihood, width, step_size, options.mcmc, noise, mask, on_iteration)
-            if bool(failed.any()) and not warned:
+            set_back = [pruning.names[k] for k in failed.nonzero().flatten().tolist()]
+            if set_back and not warned:
                 warned = True
                 log.warning(
                     "Sampler Lab: the chain of particle %s left the finite numbers at sigma %.3g and was set back "
                     "to its estimate; if the result ignores the measurement, halve the step size.",
-                    ", ".join(str(pruning.names[k]) for k in failed.nonzero().flatten().tolist()),
+                    ", ".join(map(str, set_back)),
                     float(sigma),
                 )
         due = pruning.is_due(i)
@@ -247,6 +248,7 @@ def sample_latent_daps(
                 pairwise_distance=pairwise_distance(z0_hat),
                 repulsion=repulsion.strength,
                 repulsion_norm=repulsion.norms,
+                **({"set_back": set_back} if set_back else {}),
             )
             if on_images is not None:
                 on_images(list(pruning.names), images)

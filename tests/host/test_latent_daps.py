@@ -188,7 +188,7 @@ def test_what_validation_can_see_is_refused_before_any_work(client, graph, node_
     [
         ("SamplerLabAnnealingScheduler", "sigma_min", 20.0, "0 < sigma_min < sigma_max"),
         ("SamplerLabLatentDAPS", "metrics_prefix", "../../elsewhere", "metrics_prefix .* leads out of the output"),
-        ("ImageScale", "width", 62, "multiples of 4"),
+        ("ImageScale", "width", 62, "multiples of 16; resize or pad the picture to 64×64"),
     ],
 )
 def test_what_only_the_node_can_see_is_one_sentence(client, graph, node_type, name, value, sentence):

@@ -1,0 +1,137 @@
+"""Notices: what a node has to say that is not an error, said where its user looks.
+
+A run that goes on although something is wrong with it (a chain that diverges, a file that is missing, a setting that
+does nothing) used to say so in the server's log, which few read. :func:`notify` says it in three places:
+
+* in the editor, on the node and as a toast (``web/notices.js``), by one message to the client that queued the prompt;
+* in the prompt's history, for programs: under ``sampler_lab_notices`` in the prompt's extra data (the fourth part of
+  its ``prompt``), and in the ``outputs`` of the node when it is one of ours (``nodes/checked.py``);
+* in the log, once a prompt.
+
+A notice belongs to the *run* of a node, the ``source``: it is taken down when that node runs again. It is shown on
+``node``, which may be another one: what the LatentDAPS node has to say happens while SamplerCustomAdvanced runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["EVENT", "KEY", "SEVERITIES", "Notice", "collected", "notify", "notify_once"]
+
+EVENT = "sampler_lab.notice"
+KEY = "sampler_lab_notices"
+#: "warn": the result is probably not what was wanted. "info": it is, but something could not be done.
+SEVERITIES = ("info", "warn")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence.
+
+    text: what is the matter, and what to do.
+    severity: one of SEVERITIES.
+    node: id of the node that shows it; None outside a running prompt.
+    source: id of the node that was running.
+    """
+
+    text: str
+    severity: str = "warn"
+    node: str | None = None
+    source: str | None = None
+
+
+_collecting: ContextVar[list[Notice] | None] = ContextVar("sampler_lab_notices", default=None)
+
+
+def notify(text: str, severity: str = "warn", node_id: str | None = None) -> None:
+    """Say ``text`` on the node ``node_id``, or on the node that runs; a second time in one prompt it is not said.
+
+    Raises:
+        ValueError: an unknown severity.
+    """
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity is {severity!r}; choose one of {', '.join(SEVERITIES)}.")
+    prompt_id, source = _running_node()
+    notice = Notice(text, severity, node_id or source, source)
+    server = _server()
+    if not _remember(server, prompt_id, notice):
+        return
+    log.log(logging.WARNING if severity == "warn" else logging.INFO, "[Sampler Lab] %s", text)
+    collecting = _collecting.get()
+    if collecting is not None:
+        collecting.append(notice)
+    if server is not None and server.client_id is not None and notice.node is not None:
+        workflow = _workflow_id(_running_item(server, prompt_id))
+        message = {"prompt_id": prompt_id, "workflow_id": workflow, **asdict(notice)}
+        server.send_sync(EVENT, message, server.client_id)
+
+
+@functools.cache
+def notify_once(text: str) -> None:
+    """Something that is left out by default and missed by few: an "info", said once as long as the server runs."""
+    notify(text, "info")
+
+
+@contextmanager
+def collected() -> Iterator[list[Notice]]:
+    """The notices that are raised inside this context."""
+    notices: list[Notice] = []
+    token = _collecting.set(notices)
+    try:
+        yield notices
+    finally:
+        _collecting.reset(token)
+
+
+def _remember(server: Any, prompt_id: str | None, notice: Notice) -> bool:
+    """Note it in the queue's own copy of the prompt, which becomes its history; False when it is there already."""
+    item = _running_item(server, prompt_id)
+    if item is None:
+        return True
+    with server.prompt_queue.mutex:
+        said = item[3].setdefault(KEY, [])
+        if asdict(notice) in said:
+            return False
+        said.append(asdict(notice))
+    return True
+
+
+def _running_node() -> tuple[str | None, str | None]:
+    """Ids of the prompt and of the node that the executor runs now; None for both in a script."""
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:
+        return None, None
+    context = get_executing_context()
+    return (None, None) if context is None else (context.prompt_id, context.node_id)
+
+
+def _running_item(server: Any, prompt_id: str | None) -> Any:
+    """The queue's entry of this prompt: (number, id, graph, extra data, ...)."""
+    if server is None or prompt_id is None:
+        return None
+    with server.prompt_queue.mutex:
+        return next((item for item in server.prompt_queue.currently_running.values() if item[1] == prompt_id), None)
+
+
+def _workflow_id(item: Any) -> str | None:
+    """Of the workflow that the prompt was made from: node ids are only unique within one."""
+    workflow = ((item[3].get("extra_pnginfo") or {}).get("workflow") or {}) if item else {}
+    return workflow.get("id")
+
+
+def _server() -> Any:
+    """The running host's server, or None (a script that imports the pack has none)."""
+    try:
+        from server import PromptServer
+    except ImportError:
+        return None
+    return getattr(PromptServer, "instance", None)

@@ -1,0 +1,70 @@
+"""Whether a run of LatentDAPS came to an end without coming anywhere: what its record shows of it, in one sentence.
+
+A chain with too large a step does not raise: it leaves the finite numbers and is set back, or it settles at noise that
+explains nothing. What then comes out of the decoder looks like a result. Three signs tell it from one:
+
+* most chains of the run became non-finite, and were set back to what the model alone made of them;
+* the residual is larger at the end than after the first step, when nothing was known yet;
+* the best residual at the end is many times what the truth itself leaves, the noise floor, and a good part of the
+  measurement. Either alone says little: a VAE that blurs cannot come near the floor of a measurement without noise.
+
+Measured on Emoji-64 (64 pixels, noise 0.05): good runs end at 1.1 to 1.4 floors, and with step sizes of 0.1 and 1 at
+11 to 65. At noise 0.01 the autoencoder alone, which only has to repeat a picture, leaves 2.5 to 10 floors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["FARTHEST_FROM_FLOOR", "divergence"]
+
+#: Best residual over noise floor, and over the sum of the squared measurement: above both a result explains nothing.
+FARTHEST_FROM_FLOOR = 5.0
+UNEXPLAINED_SHARE = 0.03
+#: Share of the chains (one a particle and step) that may be set back before the rest is in doubt.
+MOST_SET_BACK = 0.25
+#: Residuals scatter: this much above the start is above it.
+RISE = 1.05
+
+REMEDY = "choose a smaller step_size, or leave it to the preset (0)"
+
+
+def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, energy: float) -> str | None:
+    """What is wrong with a run, or None when nothing is.
+
+    Args:
+        steps: the rows of its record, each with ``particles``, ``residual`` (one for each, None where it is not
+            finite), and ``set_back`` (names of particles whose chain failed) where there were any.
+        noise_floor: the residual expected of the truth; None or 0 when it is not known or there is no noise.
+        energy: the sum of the squared values of the measurement.
+    """
+    if not steps:
+        return None
+    chains = sum(len(row["particles"]) for row in steps)
+    set_back = sum(len(row.get("set_back", ())) for row in steps)
+    if set_back > MOST_SET_BACK * chains:
+        return (
+            f"{set_back} of {chains} chains left the finite numbers and were set back to what the model alone makes, "
+            f"so the measurement was mostly ignored; {REMEDY}."
+        )
+    first, last = _best(steps[0]), _best(steps[-1].get("polish") or steps[-1])
+    if last is None:
+        return f"no residual is finite at the end of the run; {REMEDY}."
+    if first is not None and len(steps) > 1 and last > RISE * first:
+        return f"the residual rose from {first:.3g} at the first step to {last:.3g} at the last; {REMEDY}."
+    floor = noise_floor or 0.0
+    if last > max(FARTHEST_FROM_FLOOR * floor, UNEXPLAINED_SHARE * energy):
+        times = f", {last / floor:.3g} times the noise floor" if floor else ""
+        return (
+            f"the best residual at the end is {last / energy:.0%} of the measurement's energy{times}, so no particle "
+            "explains it; try another seed, more steps or particles, and a smaller step_size if you have set one."
+        )
+    return None
+
+
+def _best(row: Mapping[str, Any]) -> float | None:
+    """The smallest finite residual."""
+    known = [value for value in row["residual"] if value is not None and math.isfinite(value)]
+    return min(known, default=None)

@@ -1,0 +1,178 @@
+"""Run by test_latent_kinds.py in a process of its own, inside the ComfyUI folder: every kind of latent, as JSON."""
+
+import json
+import sys
+import time
+import traceback
+
+import torch
+from inside_host import enter_host, sentence
+
+enter_host()
+
+import comfy.samplers  # noqa: E402
+from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced  # noqa: E402
+from latent_kinds import KINDS, Kind, kind  # noqa: E402
+from sampler_lab.guiders.likelihood import LikelihoodGuider, new_likelihood_record  # noqa: E402
+from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
+from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
+from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
+from sampler_lab.host.guiders_base import extend  # noqa: E402
+from sampler_lab.host.guiders_features import FeatureSpaceOfRun  # noqa: E402
+from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
+from sampler_lab.host.samplers import catalogue_sampler  # noqa: E402
+from sampler_lab.operators import PhaseRetrieval  # noqa: E402
+from sampler_lab.posterior.guidance import GuidanceOptions  # noqa: E402
+from sampler_lab.posterior.hard_consistency import HardConsistencyOptions  # noqa: E402
+from sampler_lab.posterior.mcmc import MCMCOptions  # noqa: E402
+from sampler_lab.posterior.probability_flow import ODEOptions  # noqa: E402
+from sampler_lab.posterior.pruning import PruningOptions  # noqa: E402
+from sampler_lab.posterior.repulsion import RepulsionOptions  # noqa: E402
+from sampler_lab.samplers import CATALOGUE  # noqa: E402
+from sampler_lab.samplers.latent_daps import LatentDAPSOptions  # noqa: E402
+
+PICTURE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
+MEASUREMENT = PhaseRetrieval(noise_sigma=0.05).measure(PICTURE, seed=1)
+SHORT_CHAIN = MCMCOptions(steps=2, step_size=1e-5, tau=0.3, prior_width="capped")
+
+
+def cfg_guider(which: Kind) -> comfy.samplers.CFGGuider:
+    guider = comfy.samplers.CFGGuider(which.model)
+    guider.set_conds(which.positive, which.negative)
+    guider.set_cfg(1.5)
+    return guider
+
+
+def sample(which: Kind, guider=None, sampler=None, steps=2, count=2, latent=None):
+    """What the host's SamplerCustomAdvanced makes, in the latent's raw scale."""
+    guider = guider or cfg_guider(which)
+    sampling = guider.model_patcher.get_model_object("model_sampling")
+    sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)
+    latent = which.latent(count) if latent is None else latent
+    sampler = sampler or comfy.samplers.sampler_object("euler")
+    with torch.inference_mode():
+        return SamplerCustomAdvanced.execute(Noise_RandomNoise(1), guider, sampler, sigmas, {"samples": latent})[0][
+            "samples"
+        ]
+
+
+def parts(latent) -> list[torch.Tensor]:
+    return latent.unbind() if latent.is_nested else [latent]
+
+
+def finite(which: Kind, **how) -> list:
+    """Whether all of the result is finite, and its shape is that of the latent."""
+    result, asked = parts(sample(which, **how)), parts(which.latent(how.get("count", 2)))
+    return [
+        all(bool(torch.isfinite(part).all()) for part in result),
+        [x.shape for x in result] == [x.shape for x in asked],
+    ]
+
+
+def likelihood(which: Kind, vae=None, **settings):
+    return extend(
+        cfg_guider(which),
+        LikelihoodGuider,
+        likelihood_measurement=MEASUREMENT,
+        likelihood_vae=vae or which.vae,
+        likelihood_options=GuidanceOptions(**settings),
+        likelihood_record=new_likelihood_record(),
+    )
+
+
+def particle(which: Kind, space="latent", vae=None):
+    return extend(
+        cfg_guider(which),
+        ParticleGuider,
+        particle_options=RepulsionOptions(0.1, sigma_break=0.01),
+        particle_space=FeatureSpaceOfRun(space, vae or which.vae),
+        particle_record=new_particle_record(),
+    )
+
+
+def norm(which: Kind):
+    return extend(cfg_guider(which), NormGuider, norm_limits=GuidanceLimits(rescale=0.5), norm_record=new_norm_record())
+
+
+def daps(which: Kind, vae=None, search=False):
+    options = LatentDAPSOptions(ode=ODEOptions(steps=1, sigma_min=0.02), mcmc=SHORT_CHAIN)
+    space = None
+    if search:
+        options = LatentDAPSOptions(
+            ode=options.ode,
+            mcmc=SHORT_CHAIN,
+            repulsion=RepulsionOptions(0.05, sigma_break=0.01),
+            pruning=PruningOptions(keep=1, progress=0.5),
+            hard_consistency=HardConsistencyOptions(iterations=2, start=0.5),
+        )
+        space = FeatureSpaceOfRun("pixel", vae or which.vae)
+    return latent_daps_sampler(MEASUREMENT, vae or which.vae, options, RunHandle("", None), space)
+
+
+def changed(which: Kind, guider) -> float:
+    """The largest change that the guider makes."""
+    plain, guided = (parts(sample(which, each)) for each in (None, guider))
+    return max((a - b).abs().max().item() for a, b in zip(plain, guided, strict=True))
+
+
+def of_images(which: Kind) -> dict:
+    guided = likelihood(which)
+    found = {
+        "likelihood": finite(which, guider=guided),
+        "likelihood, through the model": finite(which, guider=likelihood(which, covariance="difference")),
+        "pixel": finite(which, guider=particle(which, "pixel")),
+        "daps": finite(which, sampler=daps(which), steps=3),
+    }
+    searched = sample(which, sampler=daps(which, search=True), steps=4)
+    found["search"] = [bool(torch.isfinite(searched).all()), list(searched.shape[1:]) == list(which.shape)]
+    noted = guided.likelihood_record.series("residual")
+    found["notes"] = [len(noted) == 2, all(value > 0 for item in noted for value in item)]
+    changes = {
+        name: changed(which, make) for name, make in (("likelihood", guided), ("pixel", particle(which, "pixel")))
+    }
+    return {"works": found, "changes": changes}
+
+
+def refusals(which: Kind, latent) -> dict:
+    """What everything that decodes says of a latent that cannot be decoded to single images."""
+    vae = which.vae or kind("qwen_image").vae
+    return {
+        "likelihood": sentence(sample, which, likelihood(which, vae), latent=latent),
+        "pixel": sentence(sample, which, particle(which, "pixel", vae), latent=latent),
+        "daps": sentence(sample, which, sampler=daps(which, vae), latent=latent),
+    }
+
+
+def measure(name: str) -> dict:
+    since, which = time.monotonic(), kind(name)
+    works = {f"sampler {entry.name}": finite(which, sampler=catalogue_sampler(entry), steps=3) for entry in CATALOGUE}
+    works["particle"] = finite(which, guider=particle(which))
+    works["norm"] = finite(which, guider=norm(which))
+    found = {
+        "works": works,
+        "changes": {"particle": changed(which, particle(which)), "norm": changed(which, norm(which))},
+    }
+    if which.vae is not None:
+        images = of_images(which)
+        found["works"] |= images["works"]
+        found["changes"] |= images["changes"]
+    if len(which.shape) == 4:
+        channels, _, height, width = which.shape
+        found["frames"] = refusals(which, torch.zeros(2, channels, 3, height, width))
+        still = {"norm": norm(which), "particle": particle(which)}
+        video = torch.zeros(1, channels, 3, height, width)
+        found["video works"] = {k: list(sample(which, guider, latent=video).shape) for k, guider in still.items()}
+    if which.vae is None:
+        found["parts"] = refusals(which, which.latent(2))
+    found["seconds"] = time.monotonic() - since
+    return found
+
+
+def attempt(name: str) -> dict:
+    try:
+        return measure(name)
+    except Exception:  # noqa: BLE001 - one kind that fails must not hide the others
+        return {"error": traceback.format_exc()[-1500:]}
+
+
+sys.stdout.write(json.dumps({name: attempt(name) for name in KINDS}) + "\n")
