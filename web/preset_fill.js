@@ -28,7 +28,7 @@ const chosenValues = (node, presets) => presets.values[widgetOf(node, presets.na
 /** Equal as a person would say: a number that went through a widget's rounding is still the preset's. */
 const isSame = (one, other) =>
   typeof one === "number" && typeof other === "number"
-    ? Math.abs(one - other) <= 1e-9 * Math.max(1, Math.abs(other))
+    ? Math.abs(one - other) <= 1e-9 * Math.max(Math.abs(one), Math.abs(other))
     : one === other;
 
 /** Put the numbers of the preset that is chosen into the widgets; they are the node's own, so no callback is told. */
@@ -79,10 +79,22 @@ function change(node, presets, name, value) {
   else depart(node, presets);
 }
 
+/** What goes into the prompt: a number that was set without a callback (by a subgraph's own widget, a script) counts. */
+function asSent(node, presets) {
+  const values = Object.entries(chosenValues(node, presets));
+  const departs = ([name, value]) => !isLinked(node, name) && !isSame(widgetOf(node, name)?.value ?? value, value);
+  if (values.some(departs)) depart(node, presets);
+  return widgetOf(node, presets.name).value;
+}
+
 function watch(node, presets) {
   for (const widget of node.widgets ?? []) {
-    if (widget.name === presets.name) whenChanged(widget, () => choose(node, presets));
-    else if (covers(presets, widget.name)) whenChanged(widget, (value) => change(node, presets, widget.name, value));
+    if (widget.name === presets.name) {
+      whenChanged(widget, () => choose(node, presets));
+      widget.serializeValue = () => asSent(node, presets);
+    } else if (covers(presets, widget.name)) {
+      whenChanged(widget, (value) => change(node, presets, widget.name, value));
+    }
   }
 }
 

@@ -204,6 +204,24 @@ def test_numbers_that_did_not_count_in_an_old_graph_are_shown_as_the_presets(edi
 
 
 @pytest.mark.browser
+def test_a_number_that_a_script_sets_counts_as_well(editor):
+    """As a subgraph's own widget sets it: no callback is told, but the number is shown."""
+    alone(editor)
+    choose(editor, "daps")
+    sent = editor.evaluate(
+        """async type => {
+            const node = window.app.graph.nodes.find(node => node.type === type);
+            const prompt = async () => Object.values((await window.app.graphToPrompt()).output)[0].inputs;
+            const before = await prompt();
+            node.widgets.find(widget => widget.name === "noise_sigma").value = 0.2;
+            return [before, await prompt()];
+        }""",
+        NODE,
+    )
+    assert sent == [DAPS, {**DAPS, "preset": "custom", "noise_sigma": 0.2}]
+
+
+@pytest.mark.browser
 def test_a_linked_number_makes_it_custom(editor):
     alone(editor)
     choose(editor, "daps")
