@@ -12,8 +12,10 @@ __all__ = [
     "find_file",
     "model_folders",
     "next_output_file",
+    "next_run_file",
     "output_file",
     "output_folder",
+    "output_name",
 ]
 
 
@@ -97,6 +99,30 @@ def next_output_file(prefix: str, extension: str) -> tuple[Path, str]:
     return path, path.relative_to(root).as_posix()
 
 
+def next_run_file(prefix: str, name: str = "metrics.json") -> Path:
+    """Where the next run under ``prefix`` is recorded: ``name`` in a new folder, ``prefix_00001/metrics.json``.
+
+    The folder is made, so nobody else is given it. Runs of release 0.1.0 (``prefix_00001.json``) count as well.
+
+    Raises:
+        ValueError: the prefix is empty or leads out of the output folder.
+    """
+    import folder_paths
+
+    check_prefix(prefix)
+    root = folder_paths.get_output_directory()
+    parent, stem, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
+    while True:
+        folder = Path(parent) / f"{stem}_{counter:05}"
+        try:
+            if not folder.with_name(f"{folder.name}.json").exists():
+                folder.mkdir(parents=True)
+                return folder / name
+        except FileExistsError:
+            pass  # another server's, or one that the host's count does not know
+        counter += 1
+
+
 def output_folder(name: str) -> Path:
     """The folder ``name`` of the output folder; "" is that folder itself.
 
@@ -120,6 +146,12 @@ def output_file(path: Path) -> dict[str, str]:
 
     place = Path(path).resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())
     return {"filename": place.name, "subfolder": place.parent.as_posix().replace(".", "", 1), "type": "output"}
+
+
+def output_name(path: Path) -> str:
+    """A file in the output folder, as a path within that folder with forward slashes."""
+    file = output_file(path)
+    return f"{file['subfolder']}/{file['filename']}".lstrip("/")
 
 
 def model_folders(name: str) -> list[Path]:

@@ -16,12 +16,13 @@ from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
-from .folders import check_prefix, next_output_file
+from .folders import check_prefix, next_run_file
 from .guiders_features import FeatureSpaceOfRun
 from .latents import check_latent
 from .live_view import LiveView
 from .model_sampling import parameterization_of_host_model
 from .notices import notify
+from .prompts import announce
 from .rows import select_rows
 from .versions import host_versions
 
@@ -44,8 +45,8 @@ class RunHandle:
         self.record: RunRecord | None = None
 
     def start(self) -> RunRecord:
-        """A fresh record; it writes its own metrics.json when there is a filename prefix."""
-        path = next_output_file(self.filename_prefix, ".json")[0] if self.filename_prefix.strip() else None
+        """A fresh record; it writes its own metrics.json, in a new folder, when there is a filename prefix."""
+        path = next_run_file(self.filename_prefix) if self.filename_prefix.strip() else None
         self.record = RunRecord(path=path)
         return self.record
 
@@ -99,6 +100,7 @@ def _sample(
         versions=host_versions(),
         device=str(x.device),
     )
+    announce(run.node_id, record)
     view = LiveView(run.node_id, record)
     _tell_if_nothing_is_pruned(options.pruning, len(x), run.node_id)
     try:

@@ -17,6 +17,8 @@ import torch
 from ..posterior.metrics_file import plain
 from ..posterior.record import RunRecord
 from ..posterior.selection import blind_choice
+from .folders import output_name
+from .prompts import running_prompt, server
 
 __all__ = ["EVENT", "LiveView"]
 
@@ -35,8 +37,8 @@ class LiveView:
     def __init__(self, node_id: str | None, record: RunRecord, interval: float = SECONDS_BETWEEN) -> None:
         """``node_id``: of the LatentDAPS node; ``record``: what is shown, as it will be in metrics.json."""
         self._node_id, self._record, self._interval = node_id, record, interval
-        self._server = _server() if node_id is not None else None
-        self._prompt = _running_prompt(self._server)
+        self._server = _listened_server() if node_id is not None else None
+        self._prompt = running_prompt() if self._server is not None else {}
         self._sent_at, self._phase = -math.inf, None
         self._thumbnails: dict[str, str] = {}
         self._images: tuple[list[int], torch.Tensor] | None = None
@@ -52,7 +54,7 @@ class LiveView:
             self._send()
 
     def close(self) -> None:
-        """The run is over, in whatever way: the last message, which the editor keeps."""
+        """The run is over, in whatever way: the last message, which the browser keeps."""
         if self._server is not None:
             self._send()
 
@@ -85,7 +87,8 @@ class LiveView:
                 "rows": rows,
                 "seconds": facts["wall_seconds"],
                 "thumbnails": self._thumbnails,
-                "file": None if self._record.path is None else self._record.path.name,
+                "created": facts["created"],
+                "file": None if self._record.path is None else output_name(self._record.path),
             }
         )
 
@@ -100,25 +103,10 @@ def _blind(rows: list[dict[str, Any]], survivors: list[int] | None) -> int | Non
     return known[blind_choice(torch.tensor([residual for _, residual in known]))][0] if known else None
 
 
-def _server() -> Any:
-    """The running host's server when somebody listens, or None (a script that imports the pack has none)."""
-    try:
-        from server import PromptServer
-    except ImportError:
-        return None
-    server = getattr(PromptServer, "instance", None)
-    return server if server is not None and server.client_id is not None else None
-
-
-def _running_prompt(server: Any) -> dict[str, Any]:
-    """Which prompt runs, and of which workflow: node ids are only unique within one."""
-    if server is None:
-        return {}
-    prompt_id = getattr(server, "last_prompt_id", None)
-    with server.prompt_queue.mutex:
-        running = [item for item in server.prompt_queue.currently_running.values() if item[1] == prompt_id]
-    workflow = ((running[0][3].get("extra_pnginfo") or {}).get("workflow") or {}) if running else {}
-    return {"prompt_id": prompt_id, "workflow_id": workflow.get("id")}
+def _listened_server() -> Any:
+    """The running host's server when somebody listens, or None."""
+    host = server()
+    return host if host is not None and host.client_id is not None else None
 
 
 def _small(images: torch.Tensor) -> torch.Tensor:

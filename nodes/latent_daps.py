@@ -193,8 +193,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     default="sampler_lab/run",
                     optional=True,
                     advanced=True,
-                    tooltip="Where in the output folder each run writes its metrics.json (settings, calls, "
-                    "residuals per step). Empty: nothing is written.",
+                    tooltip="Each run is recorded in a new folder of the output folder: sampler_lab/run gives "
+                    "sampler_lab/run_00001/metrics.json (settings, calls, residuals per step). Empty: nothing is "
+                    "written.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from comfy_api.latest import io, ui
 
 from ..host.notices import notify
@@ -9,10 +11,13 @@ from ..operators import PRESETS, Measurement, Operator, PhaseRetrieval
 from ..operators.phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES
 from ..operators.preview import log_amplitude
 from .measurement_files import SamplerLabLoadMeasurement, SamplerLabSaveMeasurement
+from .presets import shown_presets
 from .types import MEASUREMENT, OPERATOR
 
 CATEGORY = "sampler lab/measurement"
 CUSTOM = "custom"
+#: Of an image in its signal range no recorded value exceeds 1 on average (Parseval: the transform is orthonormal).
+MOST_NOISE = 1.0
 
 
 class SamplerLabPhaseRetrieval(io.ComfyNode):
@@ -32,8 +37,9 @@ class SamplerLabPhaseRetrieval(io.ComfyNode):
                     "preset",
                     options=[CUSTOM, *PRESETS],
                     default=CUSTOM,
-                    tooltip="daps and dps: as those papers measure, so that figures can be compared with theirs; the "
-                    "inputs below are then ignored. custom: the inputs below.",
+                    tooltip="daps and dps: as those papers measure, so that figures can be compared with theirs; "
+                    "choosing one sets the inputs below. custom: the inputs below, as soon as one is changed by hand.",
+                    extra_dict=shown_presets({name: _shown(preset) for name, preset in PRESETS.items()}, CUSTOM),
                 ),
                 io.Float.Input(
                     "oversample",
@@ -53,7 +59,7 @@ class SamplerLabPhaseRetrieval(io.ComfyNode):
                     step=0.01,
                     round=False,
                     tooltip="Standard deviation of the noise on each recorded value. 0.05 is usual and strong: most "
-                    "amplitudes are smaller. 0: no noise.",
+                    "amplitudes are smaller. 0: no noise. Above 1 nothing would be left to see.",
                 ),
                 io.Combo.Input(
                     "signal_range",
@@ -111,9 +117,19 @@ class SamplerLabPhaseRetrieval(io.ComfyNode):
     ) -> io.NodeOutput:
         if preset != CUSTOM:
             return io.NodeOutput(PRESETS[preset])
+        if noise_sigma > MOST_NOISE:
+            raise ValueError(
+                f"noise_sigma is {noise_sigma:g}, but even of a white image the recorded values are at most 1 on "
+                "average, so nothing would be left to see; give 1 or less, usually 0.05."
+            )
         return io.NodeOutput(
             PhaseRetrieval(oversample, noise_sigma, signal_range, clip_negative, kind, noise, channels)
         )
+
+
+def _shown(preset: PhaseRetrieval) -> dict[str, object]:
+    """What a preset sets among the node's inputs; the detector's size is none of them."""
+    return {name: value for name, value in asdict(preset).items() if name != "detector"}
 
 
 class SamplerLabMeasure(io.ComfyNode):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..host.folders import model_folders, next_output_file, output_file
+from ..host.folders import model_folders, next_run_file, output_file, output_name
 from ..host.notices import notify_once
 from ..host.versions import host_versions
 from ..metrics import load_lpips, quality_table
@@ -49,8 +49,8 @@ class SamplerLabCompareToReference(io.ComfyNode):
                     default="sampler_lab/quality",
                     optional=True,
                     advanced=True,
-                    tooltip="Folder and name, in ComfyUI's output folder, of the metrics.json that is written when no "
-                    "run is connected; a number is added. Empty: nothing is written.",
+                    tooltip="Where in the output folder the table goes when no run is connected: sampler_lab/quality "
+                    "gives sampler_lab/quality_00001/metrics.json. Empty: nothing is written.",
                 ),
             ],
             outputs=[
@@ -92,7 +92,7 @@ class SamplerLabCompareToReference(io.ComfyNode):
             record = _record_of_its_own(filename_prefix, measurement, len(particles), str(particles.device))
             record.quality(table.to_dict(), image="reference")
         report = table.to_markdown()
-        written = "" if record.path is None else f"\n\nWritten to {record.path.name}."
+        written = "" if record.path is None else f"\n\nWritten to output/{output_name(record.path)}."
         aligned = table.aligned_images.movedim(1, -1).nan_to_num(0.0)
         chosen = particles[table.blind : table.blind + 1]
         shown = ui.PreviewText(report + written).as_dict()
@@ -112,7 +112,7 @@ def _model_range(image: torch.Tensor, name: str) -> torch.Tensor:
 
 def _record_of_its_own(filename_prefix: str, measurement, particles: int, device: str) -> RunRecord:
     """A record without a run; it is not written when there is no prefix."""
-    record = RunRecord(next_output_file(filename_prefix, ".json")[0] if filename_prefix.strip() else None)
+    record = RunRecord(next_run_file(filename_prefix) if filename_prefix.strip() else None)
     record.begin(
         options={},
         seed=None,

@@ -197,6 +197,11 @@ class RunRecord:
         row.update(plain(values))
         self._flush()
 
+    def note(self, **facts: Any) -> None:
+        """Add what a host knows of the run (its prompt, the pictures it saved), by names of its own."""
+        self._facts.update(plain(facts))
+        self._flush(now=True)
+
     def quality(self, table: Mapping[str, Any], image: str = "image") -> None:
         """Attach the quality table of one image; a second table for the same image replaces the first."""
         self._quality = [row for row in self._quality if row["image"] != image]

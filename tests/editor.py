@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["READY", "not_of_the_editor"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["READY", "not_of_the_editor", "renderer"]
 
 #: True once the editor has started; until a workflow is active its own start may still replace what a test loads.
 READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
@@ -16,3 +20,15 @@ def not_of_the_editor(errors: list[str]) -> list[str]:
     """
     own = ("Failed to load resource", "Content Security Policy")
     return [error for error in errors if not any(part in error for part in own)]
+
+
+@contextmanager
+def renderer(page: Any, vue: bool) -> Iterator[None]:
+    """The editor draws its nodes on the canvas or, ``vue``, as elements of the page; afterwards on the canvas again."""
+    switch = "on => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+    page.evaluate(switch, vue)
+    page.wait_for_function("on => Boolean(window.LiteGraph.vueNodesMode) === on", arg=vue)
+    try:
+        yield
+    finally:
+        page.evaluate(switch, False)

@@ -1,21 +1,20 @@
-// Shows a run of LatentDAPS on its node: while it goes on, after it, and again with the saved workflow. Every message
-// of the host (host/live_view.py) holds the whole picture; the last one is kept in the node's properties.
+// Shows a run of LatentDAPS on its node: while it goes on, after it, and again after a reload. Every message of the host
+// (host/live_view.py) holds the whole picture; the last one is kept in the browser (live/store.js), beside the workflow.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { checkedMessage } from "./live/message.js";
+import { fromRecord, isRunning } from "./live/record.js";
+import { keepRun, keptRuns } from "./live/store.js";
 import { RunView } from "./live/view.js";
 import { wordsOf } from "./live/words.js";
 
 const NODE = "SamplerLabLatentDAPS";
 const EVENT = "sampler_lab.run";
-const PROPERTY = "sampler_lab_run";
+const OLD_PROPERTY = "sampler_lab_run"; // where release 0.1.0 kept it, within the workflow
 const WIDGET = "run";
 const HEIGHT_AT_FIRST = 300;
-const MOST_UNSEEN = 16;
-
-/** Messages for workflows that are not open now, by workflow and node: shown when the workflow is opened again. */
-const unseen = new Map();
+const LOOK_AGAIN = 5000; // milliseconds between two looks at the record of a run that nobody reports to this page
 
 const root = () => app.rootGraph ?? app.graph?.rootGraph ?? app.graph;
 
@@ -31,32 +30,34 @@ function nodeOf(message) {
   return node?.comfyClass === NODE ? node : null;
 }
 
-/** The editor's note of the workflow: a change that can be undone, and the draft that a reload brings back. */
-function keep(finally_) {
-  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
-  if (!finally_) {
-    // In the middle of a run: the draft only, for nobody wants to undo the steps of a run.
-    api.dispatchEvent(new CustomEvent("graphChanged", { detail: tracker?.activeState }));
-  } else if (tracker?.captureCanvasState) {
-    tracker.captureCanvasState();
-  } else {
-    tracker?.checkState?.(); // its name until 2026
-  }
-}
-
+/** Make room for the view. ``widget.room`` is by how much the node is taller for it: the workflow does not know it. */
 function fit(node, widget, height) {
   if (widget.neededHeight === height) return;
   widget.neededHeight = height;
+  widget.without ??= node.size[1] - widget.room;
+  const measure = () => (widget.room = Math.max(0, node.size[1] - widget.without));
   const [width, least] = node.computeSize();
   if (node.size[1] < least) node.setSize([Math.max(node.size[0], width), least]);
+  measure();
+  // A node that is an element of the page grows by itself, a little later.
+  cancelAnimationFrame(widget.settling);
+  widget.settling = requestAnimationFrame(() => {
+    widget.settling = requestAnimationFrame(() => {
+      measure();
+      widget.without = null; // from now on a change of height is the user's
+    });
+  });
   node.setDirtyCanvas?.(true, true);
 }
 
+const viewWidget = (node) => node.widgets?.find((widget) => widget.name === WIDGET);
+
 function widgetOf(node) {
-  const existing = node.widgets?.find((widget) => widget.name === WIDGET);
+  const existing = viewWidget(node);
   if (existing) return existing;
   const words = wordsOf(app.extensionManager?.setting?.get?.("Comfy.Locale"));
   let widget = null;
+  const height = node.size[1];
   const view = new RunView(words, (height) => fit(node, widget, height));
   widget = node.addDOMWidget(WIDGET, "sampler_lab_run", view.element, {
     serialize: false,
@@ -65,72 +66,80 @@ function widgetOf(node) {
   });
   widget.serialize = false;
   widget.view = view;
+  Object.assign(widget, { room: 0, without: height, settling: 0 });
   const removed = widget.onRemove;
   widget.onRemove = function () {
+    cancelAnimationFrame(widget.settling);
     view.remove();
     removed?.apply(this, arguments);
   };
   return widget;
 }
 
-function show(node, message) {
-  const before = node.properties[PROPERTY];
-  node.properties[PROPERTY] = message;
-  const { view } = widgetOf(node);
-  view.show(message);
-  const over = message.status !== "running";
-  const pruned = (run) => Boolean(run?.rows?.some?.((row) => row?.pruning));
-  if (over || before?.prompt_id !== message.prompt_id || pruned(before) !== pruned(message)) keep(over);
+const wasPruned = (message) => Boolean(message?.rows.some((row) => row.pruning));
+
+/** News of the host: shown if its workflow is open, and kept in any case. */
+function hear(message) {
+  const node = nodeOf(message);
+  const before = node && viewWidget(node)?.view.message;
+  if (node) widgetOf(node).view.show(message);
+  const first = before?.prompt_id !== message.prompt_id;
+  keepRun(message, first || message.status !== "running" || wasPruned(before) !== wasPruned(message));
 }
 
-/** A run that was going on when the workflow was left may have ended meanwhile, unseen. */
-async function isRunning(message) {
-  try {
-    const queue = await (await api.fetchApi("/queue")).json();
-    return queue.queue_running.some((item) => item[1] === message.prompt_id);
-  } catch {
-    return true; // nothing is known: the next message will tell
+/** What was kept of a run. If it was going on then, its record says what has become of it. */
+async function recall(node, message) {
+  const { view } = widgetOf(node);
+  view.show(message);
+  while (view.message === message && message.status === "running") {
+    const goesOn = await isRunning(message);
+    const later = checkedMessage(await fromRecord(message));
+    if (view.message !== message) return; // the host has told more, or the node is gone
+    if (!goesOn && (later ?? message).status === "running") return view.show(later ?? message, true);
+    if (later) {
+      message = later;
+      view.show(message);
+      keepRun(message);
+    }
+    if (message.status === "running") await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
 }
 
-/** Draws what the workflow brought along, if it is a run of this very node. */
-async function restore(node) {
-  const message = checkedMessage(node.properties?.[PROPERTY]);
-  if (message?.node.split(":").at(-1) !== String(node.id)) return;
-  const { view } = widgetOf(node);
-  view.show(message);
-  if (message.status === "running" && !(await isRunning(message)) && view.message === message) {
-    view.show(message, true);
-  }
+/** A workflow of release 0.1.0 may carry its run: it is shown once more, and is no part of the workflow any longer. */
+function takeOut(node) {
+  const message = checkedMessage(node.properties?.[OLD_PROPERTY]);
+  delete node.properties?.[OLD_PROPERTY];
+  if (message?.node.split(":").at(-1) === String(node.id)) recall(node, message);
 }
 
 api.addEventListener(EVENT, ({ detail }) => {
   const message = checkedMessage(detail);
-  if (!message) return;
-  const node = nodeOf(message);
-  if (node) return show(node, message);
-  const key = `${message.workflow_id}/${message.node}`;
-  unseen.delete(key);
-  unseen.set(key, message);
-  if (unseen.size > MOST_UNSEEN) unseen.delete(unseen.keys().next().value);
+  if (message) hear(message);
 });
 
 app.registerExtension({
   name: "samplerlab.LatentDAPSLive",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== NODE) return;
-    const before = nodeType.prototype.onConfigure;
+    const { onConfigure, onSerialize } = nodeType.prototype;
     nodeType.prototype.onConfigure = function () {
-      before?.apply(this, arguments);
-      restore(this);
+      const result = onConfigure?.apply(this, arguments);
+      takeOut(this);
+      return result;
+    };
+    nodeType.prototype.onSerialize = function (saved) {
+      const result = onSerialize?.apply(this, arguments);
+      const room = viewWidget(this)?.room;
+      if (room) saved.size = [saved.size[0], saved.size[1] - room];
+      return result;
     };
   },
-  afterConfigureGraph() {
-    for (const [key, message] of [...unseen]) {
-      const node = message.workflow_id === root()?.id ? nodeOf(message) : null;
-      if (!node) continue;
-      unseen.delete(key);
-      show(node, message);
+  async afterConfigureGraph() {
+    const id = root()?.id;
+    for (const message of await keptRuns(id)) {
+      const checked = checkedMessage(message);
+      const node = checked?.workflow_id === id && root()?.id === id ? nodeOf(checked) : null;
+      if (node) recall(node, checked);
     }
   },
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 import time
 from io import BytesIO
@@ -42,7 +43,7 @@ def set_input(prompt, node_type, name, value):
 
 def record_of(server):
     """The newest record that a run of the server wrote."""
-    files = (Path(server.base) / "output" / "sampler_lab").glob("run*.json")
+    files = (Path(server.base) / "output" / "sampler_lab").glob("run_*/metrics.json")
     return load_metrics(max(files, key=lambda path: path.stat().st_mtime_ns))
 
 
@@ -68,6 +69,71 @@ def test_a_run_writes_what_it_did(client, server, graph):
     assert facts["options"]["mcmc"]["steps"] == 3
     assert facts["versions"]["comfyui"] not in ("", "unknown")
     assert len(facts["quality"][0]["particles"]) == 2
+
+
+def run_named_in(prompt):
+    """The record's name that the graph of a prompt carries, as the host's history and its pictures have it."""
+    return prompt[only(prompt, "SamplerLabLatentDAPS")]["_meta"]["sampler_lab_run"]
+
+
+def test_the_prompt_says_its_run_and_the_run_its_prompt_and_pictures(client, server, graph):
+    """Without a reference, and again with another seed, when the host has the sampler in its cache."""
+    prompt = without_reference(graph)
+    set_input(prompt, "SamplerLabLatentDAPS", "metrics_prefix", "sampler_lab/said/run")
+    named = {}
+    for seed in (21, 22):
+        set_input(prompt, "RandomNoise", "noise_seed", seed)
+        result = client.run(prompt, timeout=300)
+        queued = client.history(result.prompt_id)["prompt"][2]
+        name = named[seed] = run_named_in(queued)
+        assert re.fullmatch(r"sampler_lab/said/run_\d{5}/metrics\.json", name)
+        pictures = result.files("SaveImage")
+        assert pictures
+        for file in pictures:
+            embedded = Image.open(BytesIO(client.view(file))).text["prompt"]
+            assert run_named_in(json.loads(embedded)) == name
+        facts = load_metrics(Path(server.base) / "output" / name)
+        assert facts["seed"] == seed
+        assert facts["prompt"] == {
+            "id": result.prompt_id,
+            "node": only(prompt, "SamplerLabLatentDAPS"),
+            "workflow": None,
+        }
+        deadline = time.monotonic() + 60
+        while "pictures" not in (facts := load_metrics(Path(server.base) / "output" / name)):
+            assert time.monotonic() < deadline, "the record was never told which pictures were saved"
+            time.sleep(0.1)
+        assert sorted(facts["pictures"]) == sorted(f"{file['subfolder']}/{file['filename']}" for file in pictures)
+    assert named[21] != named[22]
+    for result_id, name in [(entry["prompt"][1], run) for entry, run in _said(client)]:
+        assert load_metrics(Path(server.base) / "output" / name)["prompt"]["id"] == result_id
+
+
+def _said(client):
+    """Every prompt of the history whose graph names a run of this test: none may be told another prompt's run."""
+    for entry in client._get("/history").values():
+        for node in entry["prompt"][2].values():
+            name = node.get("_meta", {}).get("sampler_lab_run", "")
+            if name.startswith("sampler_lab/said/"):
+                yield entry, name
+
+
+def test_an_empty_prefix_names_no_run(client, graph):
+    prompt = without_reference(graph)
+    set_input(prompt, "SamplerLabLatentDAPS", "metrics_prefix", "")
+    result = client.run(prompt, timeout=300)
+    queued = client.history(result.prompt_id)["prompt"][2]
+    assert "sampler_lab_run" not in json.dumps(queued)
+
+
+def test_numbers_go_on_after_records_of_the_last_release(client, server, graph):
+    folder = Path(server.base) / "output" / "sampler_lab" / "old"
+    folder.mkdir(parents=True)
+    (folder / "run_00003.json").write_text("{}")
+    prompt = without_reference(graph)
+    set_input(prompt, "SamplerLabLatentDAPS", "metrics_prefix", "sampler_lab/old/run")
+    client.run(prompt, timeout=300)
+    assert [path.name for path in sorted(folder.iterdir())] == ["run_00003.json", "run_00004"]
 
 
 def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(client, graph):
@@ -158,13 +224,13 @@ def test_cancel_in_the_middle_of_a_chain(client, server, graph):
     prompt_id = client.queue(graph)
     folder = Path(server.base) / "output" / "sampler_lab"
     deadline = time.monotonic() + 120
-    while not list(folder.glob("cancelled*.json")):
+    while not list(folder.glob("cancelled_*/metrics.json")):
         assert time.monotonic() < deadline, "the run never started"
         time.sleep(0.1)
     threading.Timer(1.0, client.interrupt).start()
     with pytest.raises(RunInterrupted):
         client.wait(prompt_id, timeout=120)
-    (path,) = folder.glob("cancelled*.json")
+    (path,) = folder.glob("cancelled_*/metrics.json")
     assert load_metrics(path)["status"] == "cancelled"
 
 

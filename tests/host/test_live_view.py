@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
-from editor import READY, not_of_the_editor
+from editor import READY, not_of_the_editor, renderer
+from PIL import Image
 from sampler_lab.host.live_view import EVENT, LiveView
 from sampler_lab.posterior.record import RunRecord, load_metrics
 
@@ -185,7 +188,7 @@ def seen(page, status="finished"):
 
 
 def record_named(server, name):
-    return load_metrics(Path(server.base) / "output" / "sampler_lab" / name)
+    return load_metrics(Path(server.base) / "output" / name)
 
 
 def assert_same_numbers(view, facts):
@@ -225,13 +228,18 @@ def test_the_numbers_shown_are_those_of_the_record(page, server):
     assert int(view["blind"]) == facts["quality"][0]["blind"]
     assert view["file"] in view["text"]
     assert "step 4 of 4" in view["label"]
-    last = facts["steps"][-1]["residual"]
-    assert any(f"residual {residual}," in said_at_the_right_edge(page) for residual in last)
+    said = said_at_the_right_edge(page)
+    assert "step 4 of 4" in said
+    for text in (said, view["text"], view["label"]):
+        assert re.search(r"residual [\d.]+, [\d.]+ × noise floor", text)
+        assert not re.search(r"\d[.]\d{5}|\d{4}[.]\d", text), f"more digits than one reads: {text}"
+    assert "residual (× floor)" in view["text"]
+    assert "annealing step" in view["text"]
     assert not_of_the_editor(page.console_errors) == []
 
 
 def said_at_the_right_edge(page):
-    """The line with exact numbers when the pointer is over the last step."""
+    """The line of numbers when the pointer is over the last step."""
     return page.evaluate(
         """selector => {
             const svg = document.querySelector(`${selector} .residuals svg`);
@@ -274,17 +282,107 @@ def test_a_search_shows_who_was_dropped_why_and_when(page, server):
     assert page.locator(f"{VIEW} rect.repulsion").count() == 2
 
 
+GRAPH = "() => JSON.parse(JSON.stringify(window.app.graph.serialize()))"
+MODIFIED = "() => window.app.extensionManager.workflow.activeWorkflow.isModified"
+#: The editor looks at the graph as it does after every click and key, for its undo and for the mark of a change.
+LOOK = """() => window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()"""
+
+
+def without_growth(graph):
+    """The nodes, without the heights of those that the editor makes taller for its own previews."""
+    return [
+        node if node["type"] == "SamplerLabLatentDAPS" else {**node, "size": None}
+        for node in sorted(graph["nodes"], key=lambda node: node["id"])
+    ]
+
+
+def settled(page):
+    """The node's height after the view has been laid out: the same in two looks."""
+    height = "() => window.app.graph.nodes.find(node => node.type === 'SamplerLabLatentDAPS').size[1]"
+    before = None
+    while before != (before := page.evaluate(height)):
+        page.wait_for_timeout(300)
+
+
+@pytest.fixture(params=[False, True], ids=["canvas", "vue"])
+def both(page, request):
+    """The editor's page, with nodes drawn in one way or the other."""
+    with renderer(page, vue=request.param):
+        yield page
+
+
 @in_editor
-def test_the_picture_stays_after_a_reload_and_in_the_saved_workflow(page):
-    load(page, small(seed=103))
+def test_a_run_is_no_part_of_the_workflow(both, client):
+    """Not of the graph that is saved, not of a picture's, not of a copy of the node, not of what can be undone."""
+    page = both
+    workflow = small(seed=103)
+    load(page, workflow)
+    settled(page)
+    page.evaluate(LOOK)
+    page.wait_for_function("() => !window.app.extensionManager.workflow.isBusy")
+    before = page.evaluate(GRAPH)
+    run(page)
+    seen(page)
+    settled(page)
+    assert without_growth(page.evaluate(GRAPH)) == without_growth(before)
+
+    page.evaluate("() => { window.app.graph.nodes.find(node => node.type === 'RandomNoise').widgets[0].value = 1103; }")
+    page.evaluate(LOOK)
+    run(page)
+    (view,) = seen(page)
+    (newest,) = [entry for entry in client_history(client) if entry["prompt"][1] == page.evaluate(LAST_PROMPT)]
+    pictures = [file for node in newest["outputs"].values() for file in node.get("images", [])]
+    assert pictures
+    for file in [file for file in pictures if file["type"] == "output"]:
+        embedded = Image.open(BytesIO(client.view(file))).text["workflow"]
+        assert PROPERTY not in embedded
+        assert '"rows"' not in embedded
+        assert "thumbnails" not in embedded
+
+    page.evaluate(
+        """() => {
+            const { canvas, graph } = window.app;
+            canvas.copyToClipboard([graph.nodes.find(node => node.type === "SamplerLabLatentDAPS")]);
+            canvas.pasteFromClipboard();
+        }"""
+    )
+    page.evaluate(LOOK)
+    assert page.evaluate("() => window.app.graph.nodes.filter(n => n.type === 'SamplerLabLatentDAPS').length") == 2
+    assert page.locator(VIEW).count() == 1
+    undo = "() => window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo()"
+    for _ in range(2):  # the pasted node, then the seed
+        page.evaluate(undo)
+    value = "() => window.app.graph.nodes.find(node => node.type === 'RandomNoise').widgets[0].value"
+    assert page.evaluate(value) == 103
+    page.wait_for_function("selector => document.querySelectorAll(selector).length === 1", arg=VIEW)
+    assert seen(page) == [view]
+    page.evaluate(undo.replace("undo", "redo"))
+    page.wait_for_function("selector => document.querySelectorAll(selector).length === 1", arg=VIEW)
+    assert seen(page) == [view]
+
+
+LAST_PROMPT = "() => window.runs.at(-1).prompt_id"
+
+
+def client_history(client):
+    return list(client._get("/history").values())
+
+
+@in_editor
+def test_the_picture_stays_after_a_reload_and_in_the_workflow_opened_again(page):
+    load(page, small(seed=110))
     run(page)
     (before,) = seen(page)
-    saved = page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
-    page.wait_for_function("() => Object.values(localStorage).some(text => text.includes('sampler_lab_run'))")
+    saved = page.evaluate(GRAPH)
     page.reload()
     page.wait_for_function(READY)
     assert seen(page) == [before]
-    load(page, small(seed=103))
+    settled(page)
+    page.evaluate(LOOK)
+    assert not page.evaluate(MODIFIED)
+    other = small(seed=110)
+    other["id"] = "00000000-0000-4000-8000-000000000001"
+    load(page, other)
     assert page.locator(VIEW).count() == 0
     load(page, saved)
     assert seen(page) == [before]
@@ -295,7 +393,6 @@ def test_a_reload_in_the_middle_goes_on_and_a_cancelled_run_says_so(page, server
     load(page, small(seed=104, steps=1000))
     start(page)
     page.wait_for_function("selector => document.querySelector(selector)?.dataset.step > 0", arg=VIEW)
-    page.wait_for_function("() => Object.values(localStorage).some(text => text.includes('sampler_lab_run'))")
     page.reload()
     page.wait_for_function(READY)
     (after,) = seen(page, "running")
@@ -309,6 +406,29 @@ def test_a_reload_in_the_middle_goes_on_and_a_cancelled_run_says_so(page, server
     assert facts["status"] == "cancelled"
     assert_same_numbers(view, facts)
     assert "cancelled" in view["label"]
+
+
+@in_editor
+def test_a_run_that_ended_while_the_editor_was_closed_shows_as_finished(page, server, client):
+    """Its record tells, to an editor that the host does not know."""
+    workflow = small(seed=111, steps=30)
+    load(page, workflow)
+    start(page)
+    page.wait_for_function("selector => document.querySelector(selector)?.dataset.step > 0", arg=VIEW)
+    prompt_id = page.evaluate(LAST_PROMPT)
+    context = page.context
+    again = context.new_page()
+    page.close()
+    client.wait(prompt_id, timeout=300)
+    again.set_default_timeout(120_000)
+    again.goto(server.url)
+    again.wait_for_function(READY)
+    load(again, workflow)
+    (view,) = seen(again)
+    facts = record_named(server, view["file"])
+    assert facts["seed"] == 111
+    assert view["step"] == "29"
+    assert_same_numbers(view, facts)
 
 
 SECOND = """() => {
@@ -349,11 +469,10 @@ def test_two_nodes_in_one_graph_show_their_own_runs(page, server):
     assert sorted(facts["seed"] for facts in files.values()) == [105, 1105]
     for view in views:
         assert_same_numbers(view, files[view["file"]])
-    kept = page.evaluate(
-        "property => window.app.graph.nodes.map(node => node.properties[property]).filter(Boolean)", PROPERTY
-    )
-    assert {message["file"] for message in kept} == set(files)
-    assert len({message["node"] for message in kept}) == 2
+    last = {message["node"]: message["file"] for message in page.evaluate("() => window.runs")}
+    assert len(last) == 2
+    assert set(last.values()) == set(files)
+    assert {facts["prompt"]["node"]: file for file, facts in files.items()} == last
 
 
 @in_editor
@@ -375,17 +494,16 @@ def test_a_node_inside_a_subgraph_gets_its_run(page, server):
     run(page)
     message = page.evaluate("() => window.runs.at(-1)")
     assert ":" in message["node"]
-    kept = page.evaluate(
-        """property => window.app.graph.nodes.filter(node => node.subgraph)
-            .flatMap(node => node.subgraph.nodes.map(inner => inner.properties[property]?.file))""",
-        PROPERTY,
+    shown = page.evaluate(
+        """() => window.app.graph.nodes.filter(node => node.subgraph).flatMap(node => node.subgraph.nodes.map(
+            inner => inner.widgets.find(widget => widget.name === "run")?.view.message.file))"""
     )
-    assert kept == [message["file"]]
+    assert shown == [message["file"]]
     assert record_named(server, message["file"])["seed"] == 109
 
 
 def remembered(node_id="11", **changes):
-    """A run as a workflow keeps it."""
+    """A run as a workflow of release 0.1.0 kept it."""
     row = {"step": 0, "sigma": 1.0, "phase": "explore", "particles": [0, 1], "residual": [2.0, 1.0]}
     message = {
         "node": node_id,
@@ -427,13 +545,22 @@ MALFORMED = [
 
 
 @in_editor
-def test_a_workflow_with_a_malformed_run_opens_without_it(page):
+def test_a_workflow_that_carries_its_run_shows_it_and_carries_it_no_longer(page):
     load(page, with_run(remembered()))
-    assert len(seen(page)) == 1
+    (view,) = seen(page)
+    assert (view["file"], view["blind"]) == ("run_00001.json", "1")
+    page.evaluate(LOOK)
+    assert PROPERTY not in json.dumps(page.evaluate(GRAPH))
+    assert not page.evaluate(MODIFIED)
+
+
+@in_editor
+def test_a_workflow_with_a_malformed_run_opens_without_it(page):
     page.console_errors.clear()
     for malformed in MALFORMED:
         load(page, with_run(malformed))
         assert page.locator(VIEW).count() == 0, malformed
+        assert PROPERTY not in json.dumps(page.evaluate(GRAPH)), malformed
     assert not_of_the_editor(page.console_errors) == []
 
 

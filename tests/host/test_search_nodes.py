@@ -60,7 +60,7 @@ def test_the_whole_search(client, server, graph):
     # The batch shrank on its way to VAEDecode, and the table calls the particles what the run called them.
     assert len(pictures(client, result)) == 2
     assert [row["particle"] for row in facts["quality"][0]["particles"]] == decision["kept"]
-    files = (Path(server.base) / "output" / "sampler_lab").glob("run*.json")
+    files = (Path(server.base) / "output" / "sampler_lab").glob("run_*/metrics.json")
     assert load_metrics(max(files, key=lambda path: path.stat().st_mtime_ns))["status"] == "finished"
 
 

@@ -81,7 +81,7 @@ def with_sampling(prefix):
 
 
 def files(server, prefix):
-    return sorted((server.base / "output").glob(f"{prefix}_*.json"))
+    return sorted((server.base / "output").glob(f"{prefix}_*/metrics.json"))
 
 
 def test_its_table_is_shown_and_written(client, server):
@@ -102,7 +102,7 @@ def test_its_table_is_shown_and_written(client, server):
     assert flat["residual_ratio"] > 2
     report = result.outputs["7"]["text"][0]
     assert "| particle | PSNR raw |" in report
-    assert written.name in report
+    assert f"output/compare/{written.parent.name}/metrics.json" in report
 
 
 def test_every_run_writes_a_file_of_its_own_and_an_empty_prefix_writes_none(client, server):

@@ -1,5 +1,5 @@
-// What one run looks like in a message (host/live_view.py) and in a saved workflow. A workflow may come from anybody:
-// what is not of this shape is not drawn.
+// What one run looks like in a message (host/live_view.py), in the browser's store and in a workflow of release 0.1.0.
+// A workflow may come from anybody: what is not of this shape is not drawn.
 
 const STATUSES = ["running", "finished", "cancelled", "failed"];
 const PICTURE = /^data:image\/jpeg;base64,[A-Za-z0-9+/]+=*$/;
@@ -51,6 +51,7 @@ const isMessage = has({
   blind: orMissing(isName),
   seconds: orMissing(Number.isFinite),
   file: orMissing(isText),
+  created: orMissing((value) => isText(value) && !Number.isNaN(Date.parse(value))),
   rows: listOf(isRow, MOST_ROWS),
   thumbnails: (value) => isObject(value) && Object.values(value).every((url) => PICTURE.test(url)),
 });

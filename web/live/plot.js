@@ -2,8 +2,9 @@
 // Own SVG, built from elements and text; no markup is parsed.
 
 const SVG = "http://www.w3.org/2000/svg";
-const LEFT = 40;
-const RIGHT = 6;
+const LEFT = 52; // the axis's title and its numbers
+const RIGHT = 8;
+const FOOT = 30; // the same below
 const DECADES_MOST = 12;
 
 // Okabe & Ito's colours that can be told apart on a dark and on a light ground, with any kind of colour vision.
@@ -23,6 +24,11 @@ function draw(parent, tag, attributes, text) {
 
 function label(svg, x, y, text, anchor = "start", extra = {}) {
   return draw(svg, "text", { x, y, "text-anchor": anchor, "font-size": 11, fill: "currentColor", ...extra }, text);
+}
+
+/** What stands along the left edge, from bottom to top. */
+function title(svg, middle, text) {
+  return label(svg, 0, 0, text, "middle", { transform: `translate(11 ${middle}) rotate(-90)`, class: "title" });
 }
 
 /** From steps to pixels: step 0 at the left edge, the last one at the right. */
@@ -83,9 +89,23 @@ function ticks(low, high) {
   return found;
 }
 
+/** The numbers of the first, the middle and the last step, and the axis's title. */
+function drawSteps(svg, axis, bottom, message, words) {
+  const last = Math.max(1, message.steps);
+  draw(svg, "line", { x1: LEFT, x2: axis.right, y1: bottom, y2: bottom, stroke: "currentColor", opacity: 0.4 });
+  const middle = axis.right - LEFT > 160 && last > 4 ? [Math.round((last + 1) / 2)] : [];
+  for (const step of new Set([1, ...middle, last])) {
+    const x = axis.x(step - 1);
+    draw(svg, "line", { x1: x, x2: x, y1: bottom, y2: bottom + 3, stroke: "currentColor", opacity: 0.4 });
+    label(svg, x, bottom + 14, String(step), step === last && last > 1 ? "end" : "middle", { opacity: 0.8 });
+  }
+  label(svg, (LEFT + axis.right) / 2, bottom + 27, words.stepAxis, "middle", { class: "title" });
+}
+
 /** Residual of every particle; the blind choice is drawn thicker. Every line carries its exact numbers. */
-export function drawResiduals(svg, width, height, message, particles, words) {
+export function drawResiduals(svg, width, whole, message, particles, words) {
   svg.replaceChildren();
+  const height = whole - FOOT;
   const axis = stepAxis(width, message.steps);
   const unit = message.noise_floor > 0 ? message.noise_floor : 1;
   const values = particles.flatMap(({ points }) => points.flatMap((point) => [point.chain, point.residual]));
@@ -100,6 +120,8 @@ export function drawResiduals(svg, width, height, message, particles, words) {
     return 6 + ((high - Math.max(low, at)) / (high - low)) * (height - 8);
   };
   drawPhases(svg, axis, height, message, words, true);
+  drawSteps(svg, axis, height, message, words);
+  title(svg, height / 2, unit === 1 ? words.residual : words.residualAxis);
   for (const value of ticks(low, high)) {
     const at = y(unit * value);
     draw(svg, "line", { x1: LEFT, x2: axis.right, y1: at, y2: at, stroke: "currentColor", opacity: 0.15 });

@@ -1,9 +1,10 @@
-// The picture of one run: phases, thumbnails, two plots and a line with exact numbers. It knows nothing of the editor.
+// The picture of one run: phases, thumbnails, two plots and a line of numbers. It knows nothing of the editor.
 
 import { PHASES, particlesOf, phasesOf } from "./message.js";
 import { colourOf, drawDistance, drawPointer, drawResiduals } from "./plot.js";
 import { short } from "./words.js";
 
+const PLOT = 150; // pixels high, with the axis below
 const STYLE_ID = "sampler-lab-run-style";
 const STYLE = `
 .sampler-lab-run { box-sizing: border-box; display: flex; flex-direction: column; gap: 4px; padding: 6px;
@@ -22,9 +23,9 @@ const STYLE = `
 .sampler-lab-run figcaption div { overflow-wrap: anywhere; }
 .sampler-lab-run .plot { position: relative; flex: 1 0 auto; }
 .sampler-lab-run .plot svg { position: absolute; inset: 0; display: block; width: 100%; height: 100%; }
-.sampler-lab-run .residuals { height: 118px; }
+.sampler-lab-run .residuals { height: ${PLOT}px; }
 .sampler-lab-run .distances { height: 34px; flex-grow: 0; }
-.sampler-lab-run .readout { min-height: 30px; font-size: 11px; flex: none; overflow-wrap: anywhere; }
+.sampler-lab-run .readout { min-height: 32px; font-size: 12px; flex: none; overflow-wrap: anywhere; }
 `;
 
 function make(parent, tag, className, text) {
@@ -103,7 +104,7 @@ export class RunView {
     const particles = particlesOf(message);
     this.drawHead();
     this.drawThumbnails(particles);
-    const [width, height] = [this.residuals.clientWidth || 320, this.residuals.clientHeight || 118];
+    const [width, height] = [this.residuals.clientWidth || 320, this.residuals.clientHeight || PLOT];
     this.plot = { ...drawResiduals(this.residuals, width, height, message, particles, words), height };
     drawDistance(this.distances, width, this.distances.clientHeight || 34, message, words);
     const distance = message.rows.at(-1)?.pairwise_distance;
@@ -116,7 +117,7 @@ export class RunView {
   /** The height that everything needs, in the editor's own pixels. */
   height() {
     const parts = [...this.element.children];
-    const fixed = parts.reduce((sum, part) => sum + (part.classList.contains("residuals") ? 118 : part.offsetHeight), 0);
+    const fixed = parts.reduce((sum, part) => sum + (part.classList.contains("residuals") ? PLOT : part.offsetHeight), 0);
     return fixed + 4 * (parts.length - 1) + 14;
   }
 
@@ -196,10 +197,10 @@ export class RunView {
     return residual === null ? null : residual / this.message.noise_floor;
   }
 
-  /** One particle in words, with its exact residual. */
+  /** One particle in words. */
   sentenceOf({ name, residual, reason }) {
     const { message, words } = this;
-    const parts = [`${words.particle(name)}: ${words.residual} ${residual ?? words.notFinite}`];
+    const parts = [`${words.particle(name)}: ${words.residual} ${residual === null ? words.notFinite : short(residual)}`];
     if (residual !== null && message.noise_floor > 0) parts.push(words.timesFloor(short(this.times(residual))));
     if (reason !== null) parts.push(`${words.dropped}: ${words.reason(reason)}`);
     return parts.join(", ");
@@ -213,8 +214,15 @@ export class RunView {
     const chosen = particlesOf(message).find((particle) => particle.name === message.blind);
     if (chosen) parts.push(`★ ${words.blind}: ${this.sentenceOf(chosen)}`);
     if (this.lost) parts.push(words.lostHint);
-    if (message.file && this.status !== "running") parts.push(`${words.record}: ${message.file}`);
+    if (message.file && this.status !== "running") parts.push(`${words.record}: output/${message.file}`);
+    if (message.created && this.status !== "running") parts.push(words.begun(this.when(message.created)));
     say(this.readout, parts.join(" · "));
+  }
+
+  /** A moment in the words of the editor's language; the run may be of another day. */
+  when(moment) {
+    const style = { dateStyle: "medium", timeStyle: "short" };
+    return new Date(moment).toLocaleString(this.words.language, style);
   }
 
   pointAt(svg, event) {
@@ -240,7 +248,7 @@ export class RunView {
     if (row) {
       const where = `${words.step(row.step + 1, message.steps)}, ${words.sigma} ${short(row.sigma)}`;
       if (svg === this.distances) {
-        this.hint = `${where}: ${words.distance} ${row.pairwise_distance ?? "–"}`;
+        this.hint = `${where}: ${words.distance} ${short(row.pairwise_distance)}`;
       } else {
         const near = this.nearest(row, place);
         if (near) this.hint = `${where}: ${this.sentenceOf(near)}`;
@@ -258,7 +266,7 @@ export class RunView {
     return candidates.sort((one, other) => gap(one) - gap(other))[0];
   }
 
-  /** The same facts for those who do not see the picture, and for tests: exact numbers, as in metrics.json. */
+  /** The same facts for those who do not see the picture, and, with all digits, for programs and tests. */
   expose() {
     const { message, words } = this;
     const { reached, current } = phasesOf(message);
