@@ -75,7 +75,11 @@ def edited(metrics, keys, value):
         (["quality", 0, "particles"], [], r"quality\[0\]\.particles is empty"),
         (["quality", 0, "particles", 1, "particle"], 1, "holds the same particle twice"),
         (["quality", 0, "particles", 0, "aligned"], KeyError, r"particles\[0\]\.aligned is missing"),
-        (["quality", 0, "particles", 0, "aligned", "psnr"], "26", r'aligned\.psnr is "26"; it must be a number or null'),
+        (
+            ["quality", 0, "particles", 0, "aligned", "psnr"],
+            "26",
+            r'aligned\.psnr is "26"; it must be a number or null',
+        ),
         (["quality", 0, "particles", 1, "success"], 1, "success is 1; it must be true or false"),
         (["quality", 0, "flat_psnr"], KeyError, r"quality\[0\]\.flat_psnr is missing"),
         (["steps", 0, "residual"], [1.0], r"steps\[0\]\.residual holds 1 values, but steps\[0\]\.particles holds 4"),
