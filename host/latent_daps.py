@@ -11,6 +11,7 @@ import comfy.samplers
 import torch
 
 from ..operators import Measurement
+from ..posterior.fingerprints import describe_measurement
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
@@ -88,14 +89,11 @@ def _sample(
         seed=(extra_args or {}).get("seed"),
         sigmas=sigmas.tolist(),
         particles=len(x),
-        measurement={
-            "values": measurement.count,
-            "noise_floor": measurement.noise_floor,
-            "operator": measurement.operator.to_dict(),
-        },
+        measurement=describe_measurement(measurement),
         versions=host_versions(),
         device=str(x.device),
     )
+    record.belongs_to(model=type(patcher.model).__name__)
     view = LiveView(run.node_id, record)
     try:
         with ExitStack() as stack:
