@@ -30,9 +30,10 @@ from lab import import_pack
 
 import_pack()
 
-from sampler_lab.metrics import quality_table, wilson_interval
+from sampler_lab.metrics import MEANS_RULE, mean_of, quality_table, wilson_interval
 from sampler_lab.operators import Measurement, PhaseRetrieval
 from sampler_lab.operators.hybrid_input_output import best_channels, hybrid_input_output
+from sampler_lab.posterior.metrics_file import row_of
 from sampler_lab.posterior.record import RunRecord
 from sampler_lab.priors.classes import class_weights
 from sampler_lab.priors.held_out import list_glyphs, load_glyph
@@ -156,8 +157,8 @@ def run(prior: EmojiPrior, glyphs: int, particles: int, results: Path) -> list[d
                 with results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 done[case.name, method] = row
-                best = table["particles"][table["blind"]]["aligned"]["psnr"]
-                print(f"[{k + 1}/{len(chosen)}] {case.name}: {method} {best:.1f} dB blind, {outcome.seconds:.0f} s")
+                best = psnr(row, "blind")
+                print(f"[{k + 1}/{len(chosen)}] {case.name}: {method} {number(best)} dB blind, {outcome.seconds:.0f} s")
             if method == "langevin":
                 case.budget_seconds = done[case.name, method]["seconds"]
     names = {glyph.name for glyph in chosen}
@@ -177,7 +178,7 @@ def markdown(rows: list[dict[str, Any]], particles: int) -> str:
     lines = [
         f"{len(glyphs)} held-out glyphs, {particles} particles, {ANNEALING_STEPS} annealing steps from {SIGMA_MAX:g} "
         f"to {SIGMA_MIN:g}, seed {SEED}, torch {torch.__version__}, {torch.get_num_threads()} threads, {processor()}. "
-        "PSNR in dB, the mean over glyphs; success with its 95 % interval (Wilson).",
+        f"PSNR in dB, the mean over glyphs; success with its 95 % interval (Wilson). {MEANS_RULE}",
         "",
         "| method | raw, oracle | aligned, oracle | aligned, blind | > 20 and > flat + 5 | > 25 | s a glyph "
         "| denoiser calls | decoder fwd + bwd | peak MB |",
@@ -185,16 +186,16 @@ def markdown(rows: list[dict[str, Any]], particles: int) -> str:
     ]
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
-        chosen = [row["particles"][row["blind"]] for row in mine]
+        chosen = [row_of(row, "blind") for row in mine]
         calls = mine[0]["calls"]
         memory = [row["peak_memory_bytes"] for row in mine if row["peak_memory_bytes"]]
         cells = [
             method,
-            f"{mean(row['particles'][row['oracle_raw']]['raw']['psnr'] for row in mine):.2f}",
-            f"{mean(row['particles'][row['oracle']]['aligned']['psnr'] for row in mine):.2f}",
-            f"{mean(particle['aligned']['psnr'] for particle in chosen):.2f}",
-            rate([particle["success"] for particle in chosen]),
-            rate([particle["success_25"] for particle in chosen]),
+            mean_of(psnr(row, "oracle_raw", "raw") for row in mine).text(2),
+            mean_of(psnr(row, "oracle") for row in mine).text(2),
+            mean_of(psnr(row, "blind") for row in mine).text(2),
+            rate([particle["success"] and particle["finite"] for particle in chosen]),
+            rate([particle["success_25"] and particle["finite"] for particle in chosen]),
             f"{statistics.median(row['seconds'] for row in mine):.1f}",
             f"{calls['denoiser']:,}" if "denoiser" in calls else "–",
             f"{calls['decoder_forward']:,} + {calls['decoder_backward']:,}" if "denoiser" in calls else "–",
@@ -215,17 +216,22 @@ def markdown(rows: list[dict[str, Any]], particles: int) -> str:
         cells = [glyph, f"{first['flat_psnr']:.1f}", f"{first['ceiling']:.1f}"]
         for method in order:
             row = mine.get(method)
-            pick = [row["particles"][row[key]]["aligned"]["psnr"] for key in ("oracle", "blind")] if row else []
-            cells.append(" / ".join(f"{value:.1f}" for value in pick) or "–")
+            pick = [psnr(row, key) for key in ("oracle", "blind")] if row else []
+            cells.append(" / ".join(map(number, pick)) or "–")
         lines.append("| " + " | ".join(cells) + " |")
     flat, ceiling = ({row["glyph"]: row[key] for row in rows}.values() for key in ("flat_psnr", "ceiling"))
-    lines += ["", f"Flat image of the mean colour: {mean(flat):.2f} dB. Autoencoder's ceiling: {mean(ceiling):.2f} dB."]
+    means = [mean_of(values).text(2) for values in (flat, ceiling)]
+    lines += ["", f"Flat image of the mean colour: {means[0]} dB. Autoencoder's ceiling: {means[1]} dB."]
     return "\n".join(lines) + "\n"
 
 
-def mean(values) -> float:
-    """The mean of numbers; a particle that is not finite counts as 0 dB."""
-    return statistics.fmean(0.0 if value is None else value for value in values)
+def psnr(row: dict[str, Any], choice: str, group: str = "aligned") -> float | None:
+    """Of the particle chosen by "blind", "oracle" or "oracle_raw"; None when it is not finite."""
+    return row_of(row, choice)[group]["psnr"]
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
 
 
 def rate(successes: list[bool]) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..metrics.intervals import wilson_interval
+from ..metrics.means import mean_of
 from .runs import Run, Runs, finite
 
 __all__ = ["PLOTS", "new_figure"]
@@ -49,11 +50,15 @@ def psnr(runs: Runs) -> Any:
         values = finite(run.score("psnr", "blind") for run in runs.of(name))
         axes.scatter([x] * len(values), values, color=_colour(x), s=18, zorder=2)
         if values:
-            axes.hlines(fmean(values), x - 0.3, x + 0.3, color=_colour(x), lw=3, zorder=3)
-            axes.annotate(f"{fmean(values):.2f}", (x + 0.32, fmean(values)), va="center", fontsize=9)
+            mean = mean_of(run.score("psnr", "blind") for run in runs.of(name))
+            axes.hlines(mean.value, x - 0.3, x + 0.3, color=_colour(x), lw=3, zorder=3)
+            axes.annotate(mean.text(2), (x + 0.32, mean.value), va="center", fontsize=9)
     axes.set_xlim(-0.6, len(names) - 0.2)
     axes.set_xticks(range(len(names)), names)
-    axes.set(ylabel="PSNR aligned, blind choice (dB)", title="A dot an image, a bar the mean")
+    axes.set(
+        ylabel="PSNR aligned, blind choice (dB)",
+        title="A dot an image, a bar the mean (of how many, if not all are finite)",
+    )
     return figure
 
 
@@ -114,13 +119,15 @@ def cost(runs: Runs) -> Any:
     """Quality against the decoder's passes, which are nearly all of the work."""
     figure, axes = new_figure()
     for k, name in enumerate(runs.experiments):
-        own = runs.of(name)
+        own = [run for run in runs.of(name) if run.was_recorded]
+        mean = mean_of(run.score("psnr", "blind") for run in own)
+        if mean.value is None:
+            continue
         x = fmean(run.calls("decoder_forward") + run.calls("decoder_backward") for run in own)
-        values = finite(run.score("psnr", "blind") for run in own)
-        if values:
-            axes.scatter(x, fmean(values), color=_colour(k), s=60)
-            axes.annotate(f"{name}\n{median(run.seconds for run in own):.0f} s", (x, fmean(values)), (6, 4), fontsize=9,
-                          textcoords="offset points")  # fmt: skip
+        counted = "" if mean.n == mean.of else f", {mean.n} of {mean.of} images"
+        words = f"{name}\n{median(run.seconds for run in own):.0f} s{counted}"
+        axes.scatter(x, mean.value, color=_colour(k), s=60)
+        axes.annotate(words, (x, mean.value), (6, 4), fontsize=9, textcoords="offset points")
     axes.margins(0.15)
     axes.set(xlabel="decoder passes per image (forward + backward, per particle)", ylabel="PSNR aligned, blind (dB)")
     axes.set_title("Quality against work, mean over images")

@@ -47,6 +47,7 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
 def _text(runs: Runs, tables: list) -> str:
     parts = ["# Report", _about(runs)]
     parts += [f"- **{name}** {runs.questions[name]}" for name in runs.experiments if runs.questions.get(name)]
+    parts += ["\n".join(f"- {note}" for note in runs.notes)] if runs.notes else []
     for table in tables:
         parts += [f"## {table.title}", table.to_markdown().strip()]
         if table.name == "summary":

@@ -24,7 +24,7 @@ from ..labkit.console import Console
 from ..labkit.errors import LabError
 from ..labkit.outcome import Progress, PromptRefused, Result, RunFailed, ServerGone
 from ..labkit.workflow import to_api
-from ..posterior.metrics_file import load_metrics, write_json
+from ..posterior.metrics_file import load_metrics, row_of, write_json
 from .graph import Picture, Prompt, prompt_of
 from .settings import Experiment
 
@@ -139,7 +139,8 @@ def run_experiment(
                 uploaded = _upload(client, picture)
                 prefix = _prefix(experiment, picture)
                 prompt = prompt_of(template, picture, experiment.options, prefix, number, uploaded)
-                result = client.run(prompt, on_progress=show)
+                about = {"experiment": experiment.name, "picture": picture.name}
+                result = client.run(prompt, on_progress=show, about=about)
                 _keep(client, result, home / picture.name)
                 finished += 1
                 step.result = _summary(home / picture.name)
@@ -248,7 +249,7 @@ def _safe(name: str) -> str:
 def _summary(folder: Path) -> str:
     metrics = load_metrics(folder / "metrics.json")
     table = metrics["quality"][0]
-    blind = table["particles"][table["blind"]]["aligned"]["psnr"]
+    blind = row_of(table, "blind")["aligned"]["psnr"]
     return f"{'not finite' if blind is None else f'{blind:.1f} dB'} blind, aligned"
 
 

@@ -6,34 +6,36 @@ named, and the rest is counted.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from ..posterior.metrics_file import load_metrics
+from ..posterior.metrics_file import load_metrics, row_of
+from ..posterior.metrics_schema import CHOICES
+from .groups import grouped, with_image_names
+from .identity import image_keys, without_repeats
+from .reading import LeftOut, names_of, record_files
 
 __all__ = ["Run", "Runs", "load_runs", "record_files"]
-
-METRICS = ("psnr", "ssim", "lpips")
-#: The bits of a quality table that choose one row of it.
-CHOICES = ("blind", "oracle", "oracle_raw")
 
 
 @dataclass(frozen=True)
 class Run:
     """One image of one experiment.
 
-    experiment, image: their names. folder: where it lies. metrics: the file's content.
+    experiment, image: their names; one image of an experiment is one run. folder, file: where it lies. metrics: the
+    file's content, of the present schema.
     """
 
     experiment: str
     image: str
     folder: Path
     metrics: dict[str, Any]
+    file: Path
 
     @property
     def table(self) -> dict[str, Any]:
@@ -47,23 +49,28 @@ class Run:
 
     def chosen(self, choice: str) -> dict[str, Any]:
         """The row that ``choice`` ("blind", "oracle" or "oracle_raw") picks."""
-        return self.rows[self.table[choice]]
+        return row_of(self.table, choice)
 
     def score(self, metric: str, choice: str, group: str = "aligned") -> float | None:
         """PSNR in dB, SSIM or LPIPS of the chosen particle, "aligned" or "raw"; None when it is not known.
 
-        choice: one of ``CHOICES``, or "mean" or "std" over the particles.
+        choice: one of ``CHOICES``, or "mean" or "std" over the particles, known when every particle's is: leaving out
+            those that became NaN would make the mean better the more of them there are.
         """
         if choice in CHOICES:
             return self.chosen(choice)[group][metric]
-        values = [row[group][metric] for row in self.rows if row[group][metric] is not None]
-        if not values:
+        values = [row[group][metric] for row in self.rows]
+        if None in values:
             return None
         return fmean(values) if choice == "mean" else pstdev(values)
 
     def success(self, choice: str = "blind") -> bool:
-        """Whether the chosen particle is a reconstruction: more than 20 dB aligned and 5 dB above a flat image."""
-        return bool(self.chosen(choice)["success"])
+        """Whether the chosen particle is a reconstruction: more than 20 dB aligned and 5 dB above a flat image.
+
+        One that is not finite is none.
+        """
+        row = self.chosen(choice)
+        return row["success"] and row["finite"]
 
     @property
     def coverage(self) -> dict[str, int]:
@@ -71,16 +78,21 @@ class Run:
         counts = {"0°": 0, "180°": 0, "neither": 0}
         for row in self.rows:
             turned = str(row["symmetry"]).startswith("rot180")
-            counts["neither" if not row["success"] else "180°" if turned else "0°"] += 1
+            counts["neither" if not (row["success"] and row["finite"]) else "180°" if turned else "0°"] += 1
         return counts
 
     @property
-    def seconds(self) -> float:
-        return float(self.metrics["wall_seconds"])
+    def was_recorded(self) -> bool:
+        """False for images that were compared without a run: of those no time and no calls are known."""
+        return bool(self.metrics["phases"])
 
-    def calls(self, kind: str) -> int:
+    @property
+    def seconds(self) -> float | None:
+        return float(self.metrics["wall_seconds"]) if self.was_recorded else None
+
+    def calls(self, kind: str) -> int | None:
         """ "denoiser", "decoder_forward" or "decoder_backward", counted per particle."""
-        return int(self.metrics["calls"][kind])
+        return self.metrics["calls"][kind] if self.was_recorded else None
 
     @property
     def peak_memory_bytes(self) -> int | None:
@@ -115,11 +127,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """runs: in the order of experiment and image. questions: by experiment. problems: one sentence each."""
+    """runs: in the order of experiment and image. questions: by experiment.
+
+    problems: what was left out, notes: what was grouped; one sentence each.
+    """
 
     runs: tuple[Run, ...]
     questions: dict[str, str]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def experiments(self) -> list[str]:
@@ -130,9 +146,10 @@ class Runs:
 
 
 def load_runs(folders: Iterable[str | Path]) -> Runs:
-    """Every finished run with a quality table in or below ``folders``.
+    """Every finished run with a quality table in or below ``folders``, each once, in groups that may be averaged.
 
-    An experiment is what an experiment.json names; elsewhere it is the name of the folder a file lies in.
+    A group is what was recorded as one experiment, with equal settings; runs of no experiment are grouped by their
+    settings. What is left out or grouped is said.
 
     Raises:
         ValueError: there is no such folder, or not one run in any of them.
@@ -141,72 +158,53 @@ def load_runs(folders: Iterable[str | Path]) -> Runs:
     for folder in folders:
         if not folder.exists():
             raise ValueError(f"there is no folder {folder}; run an experiment first, or check the path.")
-    runs: dict[Path, Run] = {}
-    questions: dict[str, str] = {}
-    problems: list[str] = []
-    for file in dict.fromkeys(file for folder in folders for file in record_files(folder)):
-        if file.name == "error.txt":
-            problems.append(
-                f"{_short(file.parent)} failed: {file.read_text(encoding='utf-8', errors='replace').strip()}"
-            )
-            continue
-        try:
-            metrics = load_metrics(file)
-        except (OSError, ValueError) as error:
-            problems.append(str(error))
-            continue
-        if metrics["status"] != "finished" or not metrics["quality"]:
-            state = "has no quality table" if metrics["status"] == "finished" else f"is {metrics['status']}"
-            problems.append(f"{_short(file)} {state}, so it is left out.")
-            continue
-        experiment, image, question = _names(file)
-        questions.setdefault(experiment, question)
-        runs[file.resolve()] = Run(experiment, image, file.parent, metrics)
-    if not runs:
+    left_out = LeftOut()
+    files = {file.resolve(): file for folder in folders for file in record_files(folder, left_out.unreadable)}
+    found: list[Run] = []
+    asked: dict[str, str] = {}
+    for file in files.values():
+        run, question = _read(file, left_out)
+        if run is not None:
+            found.append(run)
+            asked.setdefault(run.experiment, question)
+    if not found:
         where = ", ".join(map(str, folders)) or "no folder"
-        found = f" ({problems[0]})" if problems else ""
-        raise ValueError(f"no finished run was found in {where}{found}; run an experiment first, or check the path.")
-    ordered = sorted(runs.values(), key=lambda run: (run.experiment, run.image))
-    return Runs(tuple(ordered), questions, tuple(problems))
+        problems = left_out.sentences()
+        why = f" ({problems[0]})" if problems else ""
+        raise ValueError(f"no finished run was found in {where}{why}; run an experiment first, or check the path.")
+    found, repeated = without_repeats(found, image_keys(found))
+    named = with_image_names(found, image_keys(found))
+    runs, notes = grouped(named)
+    name_of = {run.file: run.experiment for run in found}
+    questions = {run.experiment: asked[name_of[run.file]] for run in runs}
+    ordered = sorted(runs, key=lambda run: (_natural(run.experiment), _natural(run.image)))
+    return Runs(tuple(ordered), questions, (*left_out.sentences(), *repeated), tuple(notes))
 
 
-def record_files(folder: Path) -> Iterator[Path]:
-    """Records and notes of failure, in a stable order; hidden folders are work in progress."""
-    if folder.is_file():
-        yield folder
-        return
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and (path.name == "error.txt" or _is_record(path)):
-            yield path
+def _read(file: Path, left_out: LeftOut) -> tuple[Run | None, str]:
+    """A run that counts, with the question that its experiment asks; None for one that is left out."""
+    if file.name == "error.txt":
+        left_out.add_failure(file)
+        return None, ""
+    try:
+        metrics = load_metrics(file)
+    except ValueError as error:
+        left_out.unreadable.append(str(error))
+        return None, ""
+    except OSError as error:
+        left_out.unreadable.append(f"{file} cannot be read: {error.strerror or error}.")
+        return None, ""
+    if metrics["status"] != "finished" or not metrics["quality"]:
+        left_out.add("no table" if metrics["status"] == "finished" else metrics["status"], file)
+        return None, ""
+    experiment, image, question = names_of(file, metrics)
+    return Run(experiment or "", image, file.parent, metrics, file), question
 
 
-def _is_record(path: Path) -> bool:
-    """Whether a file is, or was meant to be, a record: metrics.json, or JSON whose beginning names the schema."""
-    if path.name == "metrics.json":
-        return True
-    if path.suffix != ".json":
-        return False
-    with path.open("rb") as file:
-        return b'"sampler-lab/metrics/' in file.read(200)
-
-
-def _names(file: Path) -> tuple[str, str, str]:
-    """Experiment, image and question of a record."""
-    about = file.parent.parent / "experiment.json"
-    if about.is_file():
-        try:
-            facts = json.loads(about.read_text(encoding="utf-8"))
-            return str(facts["name"]), file.parent.name, str(facts.get("question", ""))
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # the folder's name will do
-    if file.name == "metrics.json":
-        return file.parent.parent.name, file.parent.name, ""
-    return file.parent.name, file.stem, ""
-
-
-def _short(path: Path) -> str:
-    return "/".join(path.parts[-3:])
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """For sorting: 50 comes before 100."""
+    parts = re.split(r"(\d+)", text)
+    return [(0, int(part), "") if part.isdecimal() and len(part) < 20 else (1, 0, part) for part in parts]
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from ..metrics.intervals import wilson_interval
+from ..metrics.means import MEANS_RULE, mean_of
 from .comparison import paired_difference
 from .runs import Run, Runs, finite
 
@@ -71,7 +72,7 @@ def summary(runs: Runs) -> Table:
     columns += [
         ("success blind", lambda own: rate([run.success("blind") for run in own])),
         ("success oracle", lambda own: rate([run.success("oracle") for run in own])),
-        ("time, median (s)", lambda own: f"{median(run.seconds for run in own):.1f}"),
+        ("time, median (s)", lambda own: _median((run.seconds for run in own), 1)),
         ("denoiser calls", lambda own: _mean((run.calls("denoiser") for run in own), 0)),
         ("decoder forward", lambda own: _mean((run.calls("decoder_forward") for run in own), 0)),
         ("decoder backward", lambda own: _mean((run.calls("decoder_backward") for run in own), 0)),
@@ -82,7 +83,7 @@ def summary(runs: Runs) -> Table:
         "Means over images unless said otherwise. raw: as it is; aligned: after the best transform that the "
         "measurement cannot see. oracle: the best particle, picked with the truth; blind: by the residual alone. "
         "success: more than 20 dB aligned and 5 dB above a flat image, with the 95 % interval (Wilson). Calls are "
-        "counted per particle."
+        "counted per particle. " + MEANS_RULE
     ]
     head, rows, left_out = _without_empty(["experiment", *(head for head, _ in columns)], rows)
     if left_out:
@@ -161,7 +162,7 @@ def paired(runs: Runs) -> Table:
         ("mean over particles (dB)", lambda run: run.score("psnr", "mean"), 0.1, 2),
         ("SSIM aligned, blind", lambda run: run.score("ssim", "blind"), 0.005, 3),
         ("time (s)", lambda run: run.seconds, 0.0, 1),
-        ("decoder backward", lambda run: float(run.calls("decoder_backward")), 0.0, 0),
+        ("decoder backward", lambda run: run.calls("decoder_backward"), 0.0, 0),
     ]
     rows = []
     for name in names[1:]:
@@ -170,10 +171,15 @@ def paired(runs: Runs) -> Table:
             if found is None:
                 continue
             interval = MISSING if found.low is None else f"{found.low:+.{digits}f} to {found.high:+.{digits}f}"
-            row = [f"{name} \u2212 {names[0]}", title, str(found.n), f"{found.mean:+.{digits}f}", interval]
+            both = len({run.image for run in runs.of(names[0])} & {run.image for run in runs.of(name)})
+            images = str(found.n) if found.n == both else f"{found.n} of {both}"
+            row = [f"{name} \u2212 {names[0]}", title, images, f"{found.mean:+.{digits}f}", interval]
             rows.append([*row, f"{found.larger} / {found.smaller}", f"{found.p:.2f}"])
     head = ["difference", "of", "images", "mean", "95 % interval", "larger / smaller", "sign test p"]
-    notes = ["On the images that both have. Differences up to 0.1 dB (0.005 of SSIM) count for neither side."]
+    notes = [
+        "On the images that both have. Differences up to 0.1 dB (0.005 of SSIM) count for neither side. An image for "
+        "which one of both has no finite number (a particle that became NaN) has no difference; images then says so."
+    ]
     return Table("paired", "Paired differences", head, rows, notes)
 
 
@@ -211,7 +217,11 @@ def every_image(runs: Runs) -> Table:
         ]
         rows.append([image, _number(first.table["flat_psnr"], 1), *cells])
     return Table(
-        "images", "Every image", ["image", "flat image (dB)", *names], rows, ["Aligned PSNR in dB: oracle / blind."]
+        "images",
+        "Every image",
+        ["image", "flat image (dB)", *names],
+        rows,
+        ["Aligned PSNR in dB: oracle / blind. –: no run, or a particle that is not finite."],
     )
 
 
@@ -221,12 +231,16 @@ def rate(successes: Sequence[bool]) -> str:
     return f"{sum(successes)}/{len(successes)} ({low:.0%}–{high:.0%})"
 
 
-def _mean(values, digits: int) -> str:
+def _mean(values: Iterable[float | None], digits: int) -> str:
+    return mean_of(values).text(digits, MISSING)
+
+
+def _median(values: Iterable[float | None], digits: int) -> str:
     known = finite(values)
-    return f"{fmean(known):.{digits}f}" if known else MISSING
+    return f"{median(known):.{digits}f}" if known else MISSING
 
 
-def _megabytes(values) -> str:
+def _megabytes(values: Iterable[float | None]) -> str:
     known = finite(values)
     return f"{max(known) / 1e6:.0f}" if known else MISSING
 

@@ -12,6 +12,7 @@ import torch
 
 from ..operators import Measurement
 from ..posterior.divergence import divergence
+from ..posterior.fingerprints import describe_measurement
 from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
@@ -92,14 +93,11 @@ def _sample(
         seed=(extra_args or {}).get("seed"),
         sigmas=sigmas.tolist(),
         particles=len(x),
-        measurement={
-            "values": measurement.count,
-            "noise_floor": measurement.noise_floor,
-            "operator": measurement.operator.to_dict(),
-        },
+        measurement=describe_measurement(measurement),
         versions=host_versions(),
         device=str(x.device),
     )
+    record.belongs_to(model=type(patcher.model).__name__)
     announce(run.node_id, record)
     view = LiveView(run.node_id, record)
     _tell_if_nothing_is_pruned(options.pruning, len(x), run.node_id)

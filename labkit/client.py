@@ -42,16 +42,18 @@ class Client:
         """The schema of one node type, or of all, keyed by type."""
         return self._get(f"/object_info/{urllib.parse.quote(node_type)}" if node_type else "/object_info")
 
-    def queue(self, prompt: Prompt, workflow: dict[str, Any] | None = None) -> str:
+    def queue(self, prompt: Prompt, workflow: dict[str, Any] | None = None, about: dict[str, str] | None = None) -> str:
         """Put a graph (API format) into the queue; its prompt id.
 
         workflow: the editor's graph, to be saved in the pictures, so that dropping one onto the editor opens it.
+        about: names of the ``experiment`` and the ``picture``, for the run's record and for the pictures.
         Raises ``PromptRefused`` with the host's own sentences. The host runs the valid part of a half-valid graph; we
         take that part back, for a run without one of its outputs is not what was asked for.
         """
         body: dict[str, Any] = {"prompt": prompt, "client_id": self.client_id}
-        if workflow is not None:
-            body["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
+        known = {"workflow": workflow, "sampler_lab": about}
+        if extra := {key: value for key, value in known.items() if value is not None}:
+            body["extra_data"] = {"extra_pnginfo": extra}
         status, answer = self._exchange(
             "/prompt", json.dumps(body).encode("utf-8"), {"Content-Type": "application/json"}
         )
@@ -89,6 +91,7 @@ class Client:
         workflow: dict[str, Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         timeout: float | None = None,
+        about: dict[str, str] | None = None,
     ) -> Result:
         """``queue`` and ``wait``, listening from before the start, so that no progress is missed; Ctrl-C cancels it."""
         try:
@@ -96,7 +99,7 @@ class Client:
         except OSError as error:
             raise ServerGone(f"The server at {self.url} does not answer ({error}).") from error
         try:
-            prompt_id = self.queue(prompt, workflow)
+            prompt_id = self.queue(prompt, workflow, about)
         except BaseException:
             socket.close()
             raise

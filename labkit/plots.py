@@ -34,7 +34,7 @@ def draw_residuals(metrics: dict[str, Any], picture: Path) -> None:
             steps, values = tracks.setdefault(int(name), ([], []))
             steps.append(x)
             values.append(math.nan if residual is None else residual)
-    blind = next((table["particles"][table["blind"]]["particle"] for table in metrics.get("quality", [])), None)
+    blind = next((table["blind"] for table in metrics.get("quality", [])), None)
     for name, (steps, values) in sorted(tracks.items()):
         chosen = name == blind
         label = f"particle {name}" + (" (blind choice)" if chosen else "")
@@ -67,7 +67,7 @@ def draw_overview(metrics: dict[str, Any], files: list[Path], picture: Path) -> 
         titles.append(f"particle {row['particle']}\n{score}")
     figure, axes = plt.subplots(1, len(files), figsize=(1.9 * len(files), 2.5), constrained_layout=True)
     for number, (ax, file, title) in enumerate(zip(axes, files, titles, strict=True)):
-        chosen = number - 2 == quality["blind"]
+        chosen = number >= 2 and quality["particles"][number - 2]["particle"] == quality["blind"]
         ax.imshow(plt.imread(file), interpolation="nearest")
         ax.set_title(title + (", blind choice" if chosen else ""), fontsize=9, weight="bold" if chosen else "normal")
         ax.axis("off")

@@ -26,9 +26,9 @@ def quality_lines(quality: Json) -> Iterator[str]:
     """
     head = ("particle", "residual / floor", "PSNR", "aligned", "SSIM", "LPIPS", "symmetry", "chosen")
     rows = []
-    for place, row in enumerate(quality["particles"]):
+    for row in quality["particles"]:
         aligned = row["aligned"]
-        choice = [name for name in ("blind", "oracle") if quality.get(name) == place]
+        choice = [name for name in ("blind", "oracle") if quality.get(name) == row["particle"]]
         rows.append(
             (
                 str(row["particle"]),

@@ -31,6 +31,9 @@ __all__ = ["ParticleQuality", "QualityTable", "Scores", "quality_table"]
 
 #: Success: more than this many dB aligned, and this many more than a flat image; a second, harder figure beside it.
 SUCCESS_DB, SUCCESS_ABOVE_FLAT_DB, HIGH_SUCCESS_DB = 20.0, 5.0, 25.0
+#: Residuals that a run recorded count as those of the images when they agree with them up to this share: decoding the
+#: same latent twice differs by less, also in half precision.
+SAME_RESIDUAL = 0.01
 
 
 class Measured(Protocol):
@@ -75,7 +78,8 @@ class ParticleQuality:
 class QualityTable:
     """The rows, who is chosen, and the marks to compare with.
 
-    oracle, oracle_raw: row with the best aligned and with the best raw PSNR. blind: row chosen without the truth.
+    oracle, oracle_raw: place in ``rows`` of the best aligned and of the best raw PSNR. blind: of the one chosen without
+        the truth. (In the dictionary they are the particles' names, which do not change when rows are dropped.)
     truth_residual: of the reference itself. notes: sentences about what could not be computed.
     aligned_images: ``[N, 3, H, W]`` in [0, 1], not part of the table's dictionary.
     """
@@ -91,9 +95,12 @@ class QualityTable:
     aligned_images: torch.Tensor
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for metrics.json: numbers that are not finite are None (an infinite PSNR too)."""
-        keys = ("oracle", "oracle_raw", "blind", "flat_psnr", "noise_floor", "truth_residual")
-        table = {key: getattr(self, key) for key in keys}
+        """Plain values for metrics.json: numbers that are not finite are None (an infinite PSNR too).
+
+        ``oracle``, ``oracle_raw`` and ``blind`` are names of particles.
+        """
+        table = {key: self.rows[getattr(self, key)].particle for key in ("oracle", "oracle_raw", "blind")}
+        table |= {key: getattr(self, key) for key in ("flat_psnr", "noise_floor", "truth_residual")}
         return _finite({**table, "notes": list(self.notes), "particles": [asdict(row) for row in self.rows]})
 
     def to_markdown(self) -> str:
@@ -108,6 +115,7 @@ def quality_table(
     lpips: Distance | None = None,
     choose: Callable[[torch.Tensor], int] | None = None,
     names: Sequence[int] | None = None,
+    recorded: Sequence[float] | None = None,
 ) -> QualityTable:
     """Compare particles with the truth.
 
@@ -119,6 +127,8 @@ def quality_table(
         lpips: from :func:`load_lpips`.
         choose: residuals ``[N]`` to the particle chosen blind; the smallest finite residual if None.
         names: what the particles were called in the run, where some were pruned; 0, 1, 2 ... if None.
+        recorded: residuals that the run noted of what it returned. They are used when these images are what it returned
+            (their own residuals agree), so that the choice is the run's; else a note says that they are not.
 
     Raises:
         ValueError: sizes that do not fit, more than one reference, or a reference with NaN.
@@ -126,13 +136,15 @@ def quality_table(
     _check_reference(reference)
     images, reference = check_pair(images, reference)
     finite = finite_rows(images)
-    residual = _residuals(measurement, images, finite)
+    residual, notes = _residuals(measurement, images, finite), []
+    if recorded is not None:
+        residual = _agreed(residual, recorded, notes)
     blind = (choose or _smallest)(residual)
     pictures, truth = images.clamp(-1, 1), reference.clamp(-1, 1)
     aligned = align(pictures, truth, measurement.operator)
     per_channel = align(pictures, truth, measurement.operator, group="per_channel")
 
-    scores, notes = [], []
+    scores = []
     for batch in (pictures, aligned.images, per_channel.images):
         scores.append(_score(unit_range(batch), unit_range(truth), finite, lpips, notes))
     flat = float(flat_image_psnr(unit_range(truth)))
@@ -185,6 +197,21 @@ def _residuals(measurement: Measured, images: torch.Tensor, finite: torch.Tensor
     with torch.no_grad():
         if bool(finite.any()):
             residual[finite] = measurement.residual(images[finite]).to(residual)
+    return residual
+
+
+def _agreed(residual: torch.Tensor, recorded: Sequence[float], notes: list[str]) -> torch.Tensor:
+    """The recorded residuals where they are those of these images, else the images' own, and a note."""
+    if len(recorded) != len(residual):
+        notes.append(
+            f"The run returned {len(recorded)} particles, but these are {len(residual)} images: their residuals were "
+            "computed anew."
+        )
+        return residual
+    known = torch.tensor(recorded, dtype=residual.dtype, device=residual.device)
+    if bool(torch.isclose(known, residual, rtol=SAME_RESIDUAL, atol=0.0, equal_nan=True).all()):
+        return known
+    notes.append("These images are not what the run returned: their residuals were computed anew.")
     return residual
 
 

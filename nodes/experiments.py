@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from ..host.folders import output_folder
 from .types import RUNS
 
 CATEGORY = "sampler lab/experiments"
+#: Sentences about what was left out that a node has room for; ``lab.py experiment report`` has all.
+MOST_PROBLEMS = 10
 
 
 class SamplerLabLoadRuns(io.ComfyNode):
@@ -56,16 +59,24 @@ class SamplerLabLoadRuns(io.ComfyNode):
     def execute(cls, folder: str, after: str = "") -> io.NodeOutput:
         runs = load_runs([output_folder(folder)])
         tables = [table for table in (summary(runs), paired(runs)) if table.rows]
-        left_out = [f"Left out: {problem}" for problem in runs.problems[:10]]
-        report = "\n\n".join([*(table.to_markdown().strip() for table in tables), *left_out])
+        left_out = [f"Left out: {problem}" for problem in runs.problems[:MOST_PROBLEMS]]
+        if len(runs.problems) > MOST_PROBLEMS:
+            left_out.append(f"Left out: {len(runs.problems) - MOST_PROBLEMS} more, for reasons of the same kind.")
+        report = "\n\n".join([*runs.notes, *(table.to_markdown().strip() for table in tables), *left_out])
         return io.NodeOutput(runs, report, ui=ui.PreviewText(report))
 
     @classmethod
     def fingerprint_inputs(cls, folder: str = "", **_) -> str:
         """Changes when a record appears or changes, so that the host does not show yesterday's."""
-        files = record_files(output_folder(folder))
-        stamps = "".join(f"{file}{file.stat().st_mtime_ns}" for file in files)
+        stamps = "".join(f"{file}{_modified(file)}" for file in record_files(output_folder(folder)))
         return hashlib.sha256(stamps.encode()).hexdigest()
+
+
+def _modified(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0  # it went between the two looks
 
 
 class SamplerLabPlotRuns(io.ComfyNode):

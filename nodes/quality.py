@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.latest import io, ui
 
@@ -9,6 +11,7 @@ from ..host.folders import model_folders, next_run_file, output_file, output_nam
 from ..host.notices import notify_once
 from ..host.versions import host_versions
 from ..metrics import load_lpips, quality_table
+from ..posterior.fingerprints import describe_measurement, tensor_sha256
 from ..posterior.record import RunRecord
 from ..posterior.selection import blind_choice
 from .types import MEASUREMENT, RUN
@@ -28,6 +31,7 @@ class SamplerLabCompareToReference(io.ComfyNode):
             "metrics.json.",
             search_aliases=["PSNR", "SSIM", "LPIPS", "metrics", "quality", "align", "best of N", "evaluate"],
             is_output_node=True,
+            hidden=[io.Hidden.extra_pnginfo],
             inputs=[
                 io.Image.Input("particles", tooltip="The reconstructions: the decoded latent batch, one per particle."),
                 io.Image.Input(
@@ -78,6 +82,7 @@ class SamplerLabCompareToReference(io.ComfyNode):
         truth = _model_range(reference, "reference").to(particles.device)
         record = None if run is None else run.record
         names = None if record is None else record.survivors
+        final = None if record is None else record.final_residual
         table = quality_table(
             _model_range(particles, "particles"),
             truth,
@@ -85,12 +90,17 @@ class SamplerLabCompareToReference(io.ComfyNode):
             lpips=load_lpips(model_folders("lpips"), say=notify_once),
             choose=blind_choice,
             names=names if names is not None and len(names) == len(particles) else None,
+            recorded=None if final is None else list(final.values()),
         )
+        facts = {**table.to_dict(), "reference_sha256": tensor_sha256(truth)}
+        about = _experiment(cls.hidden.extra_pnginfo)
         if record is not None:
-            record.quality(table.to_dict(), image="reference")
+            record.belongs_to(**about)
+            record.quality(facts, image="reference")
         if record is None or record.path is None:
             record = _record_of_its_own(filename_prefix, measurement, len(particles), str(particles.device))
-            record.quality(table.to_dict(), image="reference")
+            record.belongs_to(**about)
+            record.quality(facts, image="reference")
         report = table.to_markdown()
         written = "" if record.path is None else f"\n\nWritten to output/{output_name(record.path)}."
         aligned = table.aligned_images.movedim(1, -1).nan_to_num(0.0)
@@ -110,6 +120,13 @@ def _model_range(image: torch.Tensor, name: str) -> torch.Tensor:
     return image.float().movedim(-1, 1) * 2 - 1
 
 
+def _experiment(extra: Any) -> dict[str, str]:
+    """The names that ``lab.py experiment`` sends with a prompt; none for any other prompt."""
+    about = extra.get("sampler_lab") if isinstance(extra, dict) else None
+    names = about if isinstance(about, dict) else {}
+    return {key: names[key] for key in ("experiment", "picture") if isinstance(names.get(key), str)}
+
+
 def _record_of_its_own(filename_prefix: str, measurement, particles: int, device: str) -> RunRecord:
     """A record without a run; it is not written when there is no prefix."""
     record = RunRecord(next_run_file(filename_prefix) if filename_prefix.strip() else None)
@@ -118,11 +135,7 @@ def _record_of_its_own(filename_prefix: str, measurement, particles: int, device
         seed=None,
         sigmas=[],
         particles=particles,
-        measurement={
-            "values": measurement.count,
-            "noise_floor": measurement.noise_floor,
-            "operator": measurement.operator.to_dict(),
-        },
+        measurement=describe_measurement(measurement),
         versions=host_versions(),
         device=device,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -94,6 +94,15 @@ class Likelihood:
             residuals = [self.measurement.residual(image) for image in images]
         self.calls.forward += len(z)
         return torch.cat(residuals), torch.cat(images)
+
+    def look_precisely(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`look`, in the decoder's own precision: what whoever decodes the result will see."""
+        return replace(self, precision="full").look(z)
+
+    def residual_of_pictures(self, images: torch.Tensor) -> torch.Tensor:
+        """``[N]``, of images ``[N, C, H, W]`` after they were clamped to [-1, 1], as saved pictures are."""
+        with torch.no_grad():
+            return torch.cat([self.measurement.residual(chunk.clamp(-1, 1)) for chunk in self._chunks(images)])
 
     def residual_and_gradient(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The residual ``[N]`` and its gradient, shaped and typed like ``z``.

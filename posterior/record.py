@@ -23,6 +23,7 @@ import torch
 
 from .memory import PeakMemory
 from .metrics_file import SCHEMA, STATUSES, hash_sigmas, load_metrics, plain, write_json
+from .selection import blind_choice
 
 __all__ = ["SCHEMA", "RunRecord", "load_metrics"]
 
@@ -70,6 +71,9 @@ class RunRecord:
         self._facts: dict[str, Any] = {
             "versions": _versions({}),
             "device": None,
+            "model": None,
+            "experiment": None,
+            "picture": None,
             "seed": None,
             "particles": None,
             "sigmas": None,
@@ -82,6 +86,7 @@ class RunRecord:
         self._open: tuple[_Phase, PeakMemory, float] | None = None
         self._steps: list[dict[str, Any]] = []
         self._step_rows: dict[tuple[str | None, int], dict[str, Any]] = {}
+        self._final: dict[str, Any] | None = None
         self._quality: list[dict[str, Any]] = []
         self._flushed_at = -float("inf")
         self._warned = False
@@ -103,12 +108,13 @@ class RunRecord:
             seed: the graph's seed.
             sigmas: the levels, a list or a one-dimensional tensor; empty for a run without any.
             particles: rows of the latent batch.
-            measurement: number of valid values m, noise floor, the operator's settings.
+            measurement: number of valid values m, noise floor, the operator's settings, the data's sha256; see
+                :func:`describe_measurement`.
             versions: ``comfyui``, ``torch`` and whatever else the host knows; ``pack`` and ``torch`` are added.
             device: where the sampling runs; decides how memory is measured.
         """
         levels = [float(sigma) for sigma in sigmas]
-        self._facts = plain(
+        self._facts |= plain(
             {
                 "versions": _versions(versions or {}),
                 "device": str(device),
@@ -122,6 +128,12 @@ class RunRecord:
         )
         self.status = "running"
         self._clock = time.monotonic()
+        self._flush(now=True)
+
+    def belongs_to(self, model: str | None = None, experiment: str | None = None, picture: str | None = None) -> None:
+        """Note what is known of: the class of the model, and the names that an experiment gave itself and the image."""
+        named = {"model": model, "experiment": experiment, "picture": picture}
+        self._facts |= {key: str(name) for key, name in named.items() if name is not None}
         self._flush(now=True)
 
     @contextmanager
@@ -156,6 +168,8 @@ class RunRecord:
     @property
     def survivors(self) -> list[int] | None:
         """Names of the particles that the last step left, in the order of the batch; None when none were noted."""
+        if self._final is not None:
+            return list(self._final["particles"])
         if not self._steps:
             return None
         last = self._steps[-1]
@@ -202,6 +216,22 @@ class RunRecord:
         self._facts.update(plain(facts))
         self._flush(now=True)
 
+    def final(self, particles: Iterable[int], residual: torch.Tensor) -> None:
+        """Note the residuals ``[N]`` of what the run returned: those by which anybody chooses, here and later."""
+        names = list(particles)
+        known = bool(residual.isfinite().any())
+        blind = names[blind_choice(residual)] if known else None
+        self._final = plain({"particles": names, "residual": residual, "blind": blind})
+        self._flush(now=True)
+
+    @property
+    def final_residual(self) -> dict[int, float] | None:
+        """By the particles' names, in the order of the batch; NaN where it is not finite; None before :meth:`final`."""
+        if self._final is None:
+            return None
+        pairs = zip(self._final["particles"], self._final["residual"], strict=True)
+        return {name: float("nan") if value is None else value for name, value in pairs}
+
     def quality(self, table: Mapping[str, Any], image: str = "image") -> None:
         """Attach the quality table of one image; a second table for the same image replaces the first."""
         self._quality = [row for row in self._quality if row["image"] != image]
@@ -230,6 +260,7 @@ class RunRecord:
             "calls": asdict(self._calls),
             "phases": [asdict(self._up_to_now(phase)) for phase in self._phases],
             "steps": plain(self._steps),
+            "final": plain(self._final),
             "quality": plain(self._quality),
         }
 

@@ -189,7 +189,7 @@ def sample_latent_daps(
     likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
     mask = extra_args.get("denoise_mask")
     dtype, x = x.dtype, x.float()  # the chain's steps are far below half precision's resolution
-    steps, warned = len(sigmas) - 1, False
+    steps, warned, is_final = len(sigmas) - 1, False, False
     levels = [parameterization.sigma_ve(float(sigma)) for sigma in sigmas[:-1]]
     top = min(max(levels, default=0.0), LARGEST_SPACING_SIGMA)  # a flow may start at sigma_ve = infinity
     pruning = PruningOfRun(options.pruning, levels, len(x), seed, measurement.operator)
@@ -237,7 +237,9 @@ def sample_latent_daps(
                 )
         due = pruning.is_due(i)
         if record is not None or due:
-            residual, images = likelihood.look(z0)
+            # Nothing moves after the last step, unless it is polished or pruned: this look is at the result.
+            is_final = i == steps - 1 and float(sigma_next) == 0 and not (due or polishing.is_due(i))
+            residual, images = (likelihood.look_precisely if is_final else likelihood.look)(z0)
         if record is not None:
             likelihood.report(record)
             record.step(
@@ -275,6 +277,12 @@ def sample_latent_daps(
         if sigma_next > 0:
             x = x + parameterization.noise_deviation(sigma_next) * noise(x)
     if record is not None:
+        if steps > 0 and float(sigmas[-1]) == 0:  # what ends above 0 is still noisy, and no result to choose from
+            if not is_final:
+                _, images = likelihood.look_precisely(x)
+                if on_images is not None:
+                    on_images(list(pruning.names), images)
+            record.final(pruning.names, likelihood.residual_of_pictures(images))
         likelihood.report(record)
         record.leave()
     return x.to(dtype)

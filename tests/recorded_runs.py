@@ -2,39 +2,72 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 from sampler_lab.posterior.record import RunRecord
 
-__all__ = ["particle", "write_experiment", "write_run"]
+__all__ = ["particle", "quality", "write_experiment", "write_run"]
 
 FLOOR = 100.0
 
 
-def particle(name: int, raw: float, aligned: float, symmetry: str = "identity", success: bool = True) -> dict:
-    """A row of a quality table."""
+def particle(
+    name: int, raw: float | None, aligned: float | None, symmetry: str = "identity", success: bool = True
+) -> dict:
+    """A row of a quality table; a particle that became NaN has None for its PSNR."""
+    success = success and aligned is not None
     return {
         "particle": name,
-        "finite": True,
+        "finite": aligned is not None,
         "raw": {"psnr": raw, "ssim": 0.5, "lpips": None},
         "aligned": {"psnr": aligned, "ssim": 0.9, "lpips": None},
         "symmetry": symmetry,
         "residual": 110.0,
         "residual_ratio": 1.1,
         "success": success,
-        "success_25": aligned > 25,
+        "success_25": aligned is not None and aligned > 25,
+    }
+
+
+def quality(particles: list[dict], blind: int = 0, shows: str = "cat") -> dict:
+    """A quality table. blind: place in ``particles``. shows: what is in the picture."""
+    names = [row["particle"] for row in particles]
+    return {
+        "oracle": names[_largest([row["aligned"]["psnr"] for row in particles])],
+        "oracle_raw": names[_largest([row["raw"]["psnr"] for row in particles])],
+        "blind": names[blind],
+        "flat_psnr": 13.0,
+        "noise_floor": FLOOR,
+        "truth_residual": FLOOR + sum(shows.encode()),
+        "reference_sha256": hashlib.sha256(shows.encode()).hexdigest(),
+        "particles": particles,
     }
 
 
 def write_run(
-    folder: Path, particles: list[dict], blind: int = 0, pruned: bool = False, status: str = "finished"
+    folder: Path,
+    particles: list[dict],
+    blind: int = 0,
+    pruned: bool = False,
+    status: str = "finished",
+    image: str | None = None,
+    seed: int = 42,
+    **options: object,
 ) -> Path:
-    """metrics.json of a run of four particles and three steps; 2 are left when it was ``pruned``."""
+    """metrics.json of a run of four particles and three steps; 2 are left when it was ``pruned``.
+
+    blind: place in ``particles``. image: what the picture shows; the folder's name if None. options: of the method.
+    """
     record = RunRecord(folder / "metrics.json")
     names = [row["particle"] for row in particles]
     record.begin(
-        {}, seed=42, sigmas=[10.0, 1.0, 0.1, 0.0], particles=4, measurement={"noise_floor": FLOOR, "values": 50}
+        {"kind": "langevin", **options},
+        seed=seed,
+        sigmas=[10.0, 1.0, 0.1, 0.0],
+        particles=4,
+        measurement={"noise_floor": FLOOR, "values": 50},
     )
     with record.phase("explore"):
         record.count(denoiser=8, decoder_forward=40, decoder_backward=36)
@@ -51,22 +84,14 @@ def write_run(
             polish = {"particles": names, "iterations": [4, 0], "accepted": [True, False]}
             record.step(2, 0.1, polish=polish)
     if particles:
-        scores = [row["aligned"]["psnr"] for row in particles]
-        raws = [row["raw"]["psnr"] for row in particles]
-        record.quality(
-            {
-                "oracle": scores.index(max(scores)),
-                "oracle_raw": raws.index(max(raws)),
-                "blind": blind,
-                "flat_psnr": 13.0,
-                "noise_floor": FLOOR,
-                "particles": particles,
-            },
-            image="reference",
-        )
+        record.quality(quality(particles, blind, shows=image or folder.name), image="reference")
     if status != "running":
         record.finish(status)
     return folder / "metrics.json"
+
+
+def _largest(values: list[float | None]) -> int:
+    return max(range(len(values)), key=lambda k: -1.0 if values[k] is None else values[k])
 
 
 def write_experiment(results: Path, name: str, images: dict[str, list[dict]], **run: object) -> Path:

@@ -52,7 +52,7 @@ class TestReader:
     def test_a_record_under_another_name(self, tmp_path):
         write_run(tmp_path / "x", [particle(0, 20.0, 20.0)]).rename(tmp_path / "run_00001_.json")
         (run,) = load_runs([tmp_path]).runs
-        assert (run.experiment, run.image) == (tmp_path.name, "run_00001_")
+        assert (run.experiment, run.image) == ("unnamed runs", "run_00001_"), "a folder's name is no experiment"
 
     def test_what_cannot_be_read_is_named(self, results):
         (results / "exp0" / "owl" / "metrics.json").write_text("{")
@@ -68,9 +68,11 @@ class TestReader:
         assert len(runs.problems) == 4
         for sentence in (
             "not valid JSON",
-            "hen/metrics.json is cancelled",
-            "has no quality table",
-            "The image is broken.",
+            "owl/metrics.json",
+            "1 run is cancelled, so it is left out: exp0/hen/metrics.json.",
+            "1 run has no quality table (connect Compare To Reference), so it is left out: exp0/ant/metrics.json.",
+            "1 run failed, so it is left out: ",
+            "exp0/elk (The image is broken.)",
         ):
             assert sentence in problems
 

@@ -64,6 +64,7 @@ def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, templa
     home = tmp_path / "quick"
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*.*") if path.name != "experiment.json"}
     metrics = load_metrics(home / pictures[0].name / "metrics.json")
+    assert (metrics["experiment"], metrics["picture"]) == ("quick", pictures[0].name)
     assert metrics["status"] == "finished"
     assert metrics["seed"] == 42
     assert {path.name for path in (home / pictures[0].name).iterdir()} == {
@@ -234,6 +235,19 @@ def test_runs_in_the_editor(client, server, object_info):
     write_experiment(home, "exp1", {"cat": [particle(0, 26.0, 26.0)]})
     result = client.run(prompt, timeout=120)
     assert "| exp1 | 1 |" in result.of("SamplerLabLoadRuns")[0]["text"][0]
+
+
+def test_what_experiments_left_at_the_host_is_grouped_by_their_names(client, server, template, tmp_path):
+    """Runs lie in a folder each picture; that folder is no experiment."""
+    for name, options in (("few", QUICK), ("more", QUICK.changed(num_samples=3))):
+        go(client, template, emoji_pictures(INDEX, 2, 0), tmp_path, options, name=name)
+        go(client, template, emoji_pictures(INDEX, 2, 0), tmp_path / "again", options, name=name)
+    prompt = {"1": {"class_type": "SamplerLabLoadRuns", "inputs": {"folder": "sampler_lab/experiments"}}}
+    report = client.run(prompt, timeout=120).of("SamplerLabLoadRuns")[0]["text"][0]
+    assert "| few | 2 |" in report
+    assert "| more | 2 |" in report
+    for picture in emoji_pictures(INDEX, 2, 0):
+        assert f"| {picture.name} |" not in report
 
 
 @pytest.mark.parametrize(

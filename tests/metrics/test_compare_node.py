@@ -132,6 +132,34 @@ def test_a_connected_run_is_completed_with_the_table(client, server):
     assert len(table["particles"]) == 2
     assert table["blind"] == min((0, 1), key=lambda k: table["particles"][k]["residual"])
     assert not files(server, "unused")
+    # The residuals of the table are those by which the run itself, and its live view, chose.
+    final = metrics["final"]
+    assert [row["residual"] for row in table["particles"]] == pytest.approx(final["residual"], rel=1e-6)
+    assert (table["blind"], final["particles"]) == (final["blind"], [0, 1])
+    assert not any("computed anew" in note for note in table["notes"])
+    assert len(table["reference_sha256"]) == len(metrics["measurement"]["sha256"]) == 64
+    assert metrics["model"]
+    assert (metrics["experiment"], metrics["picture"]) == (None, None)
+
+
+def test_images_that_are_not_the_run_s_are_measured_anew_and_it_is_said(client, server):
+    nodes = with_sampling("compare/changed")
+    nodes["20"] = {"class_type": "ImageInvert", "inputs": {"image": ["16", 0]}}
+    nodes["7"]["inputs"]["particles"] = ["20", 0]
+    report = client.run(nodes, timeout=300).outputs["7"]["text"][0]
+    assert "These images are not what the run returned: their residuals were computed anew." in report
+    (written,) = files(server, "compare/changed")
+    metrics = load_metrics(written)
+    (table,) = metrics["quality"]
+    assert [row["residual"] for row in table["particles"]] != pytest.approx(metrics["final"]["residual"], rel=0.01)
+
+
+def test_the_names_of_an_experiment_come_with_the_prompt(client, server):
+    about = {"experiment": "exp7", "picture": "owl"}
+    client.run(with_sampling("compare/named"), timeout=300, about=about)
+    (written,) = files(server, "compare/named")
+    metrics = load_metrics(written)
+    assert {key: metrics[key] for key in about} == about
 
 
 @pytest.mark.parametrize(

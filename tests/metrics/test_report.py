@@ -258,3 +258,42 @@ def test_works_under_the_hosts_inference_mode(particles, truth, measurement):
     with torch.inference_mode():
         inside = quality_table(particles.clone(), truth.clone(), measurement).to_dict()
     assert inside == outside
+
+
+def test_choices_in_the_dictionary_are_names(particles, truth, measurement):
+    table = quality_table(particles[[4, 1]], truth, measurement, names=[4, 7])
+    content = table.to_dict()
+    assert (table.blind, table.oracle) == (1, 1)
+    assert (content["blind"], content["oracle"], content["oracle_raw"]) == (7, 7, 4)
+
+
+class TestRecordedResiduals:
+    """What a run noted of its result decides, if these images are its result."""
+
+    def test_they_are_used_when_the_images_are_those_of_the_run(self, truth, measurement):
+        pair = torch.cat([truth + 0.01 * noise(truth, 2), truth + 0.01 * noise(truth, 3)])
+        own = measurement.residual(pair)
+        # As from another decoder pass: the order of two that are nearly equal is another.
+        low, high = own.min(), own.max()
+        assert high / low < 1.005, "the case needs two that are nearly equal"
+        recorded = torch.where(own == low, low * 1.006, low * 1.001).tolist()
+        table = quality_table(pair, truth, measurement, choose=blind_choice, recorded=recorded)
+        assert [row.residual for row in table.rows] == pytest.approx(recorded)
+        assert table.blind == recorded.index(min(recorded)) != int(own.argmin())
+        assert not any("computed anew" in note for note in table.notes)
+
+    def test_other_images_have_their_own_and_it_is_said(self, particles, truth, measurement):
+        own = quality_table(particles, truth, measurement)
+        recorded = [2 * row.residual for row in own.rows]
+        table = quality_table(particles, truth, measurement, recorded=recorded)
+        assert [row.residual_ratio for row in table.rows][:3] == [row.residual_ratio for row in own.rows][:3]
+        assert table.notes[0] == "These images are not what the run returned: their residuals were computed anew."
+        table = quality_table(particles, truth, measurement, recorded=recorded[:2])
+        assert table.notes[0].startswith("The run returned 2 particles, but these are 5 images")
+        assert "computed anew" in table.to_markdown()
+
+    def test_a_particle_that_both_lost_agrees(self, particles, truth, measurement):
+        own = quality_table(particles, truth, measurement)
+        recorded = [row.residual for row in own.rows]
+        assert math.isnan(recorded[3])
+        assert quality_table(particles, truth, measurement, recorded=recorded).notes == own.notes

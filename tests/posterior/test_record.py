@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recorded_runs import particle, quality
 from sampler_lab.posterior.memory import PeakMemory, resident_bytes
 from sampler_lab.posterior.record import SCHEMA, RunRecord, load_metrics
 
@@ -54,7 +55,7 @@ def test_holds_what_the_run_was_asked(path):
     )
     record.finish()
     metrics = load_metrics(path)
-    assert metrics["schema"] == SCHEMA == "sampler-lab/metrics/1"
+    assert metrics["schema"] == SCHEMA == "sampler-lab/metrics/2"
     assert metrics["status"] == "finished"
     assert (metrics["seed"], metrics["particles"], metrics["device"]) == (42, 2, "cpu")
     assert metrics["options"] == {"tau": 0.01}
@@ -206,13 +207,13 @@ if torch.cuda.is_available():
 def test_not_finite_becomes_null(path):
     record = begun(path, options={"step_size": math.nan, "deep": [{"x": math.inf}]})
     record.step(0, math.inf, residual=torch.tensor([1.0, math.nan, -math.inf]))
-    record.quality({"particles": [{"psnr": math.inf}]})
+    record.quality(quality([particle(0, math.inf, 21.0)]))
     record.finish()
     metrics = strict(path)
     assert metrics["options"] == {"step_size": None, "deep": [{"x": None}]}
     assert metrics["steps"][0]["residual"] == [1.0, None, None]
     assert metrics["steps"][0]["sigma"] is None
-    assert metrics["quality"][0]["particles"] == [{"psnr": None}]
+    assert metrics["quality"][0]["particles"][0]["raw"]["psnr"] is None
     assert load_metrics(path) == metrics
 
 
@@ -345,7 +346,7 @@ def valid():
     with record.phase("explore"):
         record.count(denoiser=1)
         record.step(0, 10.0, residual=[1.0, 2.0])
-    record.quality({"blind": 0})
+    record.quality(quality([particle(0, 20.0, 21.0), particle(1, 9.0, 26.0)]))
     record.finish()
     return record.to_dict()
 
@@ -369,8 +370,8 @@ def test_a_file_that_is_not_there_is_an_os_error(path):
         (b"\xff\xfe\x00", "not a text file in UTF-8"),
         (b"[1, 2]", "no key 'schema'"),
         (b'{"schema": NaN}', "contains NaN"),
-        (b'{"schema": "sampler-lab/metrics/2"}', "newer Sampler Lab; update the pack"),
-        (b'{"schema": "other/1"}', "its schema is 'other/1'; this pack reads 'sampler-lab/metrics/1'"),
+        (b'{"schema": "sampler-lab/metrics/3"}', "newer Sampler Lab; update the pack"),
+        (b'{"schema": "other/1"}', "its schema is 'other/1'; this pack reads 'sampler-lab/metrics/2'"),
         (b'{"schema": null}', "its schema is None"),
     ],
 )

@@ -40,7 +40,7 @@ def start(n, sigma, shape=(1, 2, 2), seed=0):
 
 
 def run(n=4, options=OPTIONS, parameterization=VE, steps=10, x=None, **arguments):
-    sigmas = parameterization.sigma_from_ve(poly_rho(steps, 0.05, 20.0))
+    sigmas = arguments.pop("sigmas", parameterization.sigma_from_ve(poly_rho(steps, 0.05, 20.0)))
     arguments = {"measurement": Measurement(Y, Scale(), noise_floor=0.2), "decoder": identity_decoder, **arguments}
     return sample_latent_daps(
         arguments.pop("model", gaussian_denoiser(parameterization)),
@@ -415,3 +415,46 @@ def test_repulsion_and_pruning_cover_both_modes_of_a_mirrored_posterior():
     covered, _ = coverage(search, runs)
     assert wilson_interval(covered, runs)[0] > high
     assert wilson_interval(covered, runs)[0] > wilson_interval(blunt, runs)[1]
+
+
+class TestFinalResidual:
+    """One number per particle for what the run returned, by which everybody chooses."""
+
+    @pytest.mark.parametrize("options", [OPTIONS, SEARCH, replace(OPTIONS, pruning=replace(PRUNING, progress=1.0))])
+    def test_it_is_of_what_was_returned_as_a_picture(self, options):
+        record, shown = RunRecord(), []
+        x = start(4, 20.0) * torch.tensor([1.0, 3.0, 9.0, 27.0]).reshape(4, 1, 1, 1)
+        measurement = Measurement(Y, Scale())
+        z = run(
+            4,
+            options,
+            x=x,
+            record=record,
+            measurement=measurement,
+            on_images=lambda names, images: shown.append((names, images)),
+        )
+        final = record.to_dict()["final"]
+        assert len(final["particles"]) == len(z)
+        assert final["residual"] == measurement.residual(z.clamp(-1, 1)).tolist()
+        assert final["blind"] == final["particles"][min(range(len(z)), key=lambda k: final["residual"][k])]
+        names, images = shown[-1]
+        assert names == final["particles"]
+        assert torch.equal(images, z), "the last pictures shown are those returned"
+
+    def test_it_is_decoded_in_full_precision(self, monkeypatch):
+        """Where the chain's decoder works in bfloat16, which is a share of 2^-8 off."""
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+        turn = torch.eye(2) + 0.3333
+
+        def decoder(z):
+            return torch.matmul(z, turn.to(z))
+
+        record, measurement = RunRecord(), Measurement(Y, Scale())
+        z = run(4, OPTIONS, decoder=decoder, record=record, measurement=measurement)
+        exact = measurement.residual(torch.matmul(z, turn).clamp(-1, 1))
+        assert record.to_dict()["final"]["residual"] == exact.tolist()
+
+    def test_a_run_that_ends_in_noise_has_none(self):
+        record = RunRecord()
+        run(2, OPTIONS, record=record, sigmas=poly_rho(6, 0.05, 20.0)[:-1])
+        assert record.to_dict()["final"] is None

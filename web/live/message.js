@@ -49,6 +49,7 @@ const isMessage = has({
   prompt_id: orMissing(isText),
   noise_floor: orMissing(Number.isFinite),
   blind: orMissing(isName),
+  final: orMissing(isState),
   seconds: orMissing(Number.isFinite),
   file: orMissing(isText),
   created: orMissing((value) => isText(value) && !Number.isNaN(Date.parse(value))),
@@ -89,6 +90,10 @@ export function particlesOf(message) {
     for (const { particle, parent } of row.pruning?.new ?? []) known(particle).parent = parent;
     for (const { particle, reason } of row.pruning?.dropped ?? []) known(particle).reason = reason;
   }
+  // What the run returned was looked at once more, and its residuals are those that everybody chooses by.
+  message.final?.particles.forEach((name, place) => {
+    known(name).residual = message.final.residual[place];
+  });
   return [...particles.values()].sort((one, other) => one.name - other.name);
 }
 
