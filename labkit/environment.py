@@ -3,10 +3,15 @@
 Two stamps tell a whole environment from a half-made one: ``made`` is written when the environment exists, ``packages``
 when pip has finished, with a hash of everything that was asked for. A kill leaves no stamp, so the next start takes
 the step up again; what pip had finished stays.
+
+pip takes nothing whose hash is not in ``constraints.txt``; and what it then wrote, it lists with sizes and hashes in
+each package's RECORD, by which a file that was lost or cut short since is found.
 """
 
 from __future__ import annotations
 
+import base64
+import csv
 import hashlib
 import importlib.util
 import os
@@ -14,12 +19,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .errors import LabError
 from .places import venv_python
-from .tether import tethered
+from .tether import end, tethered
 
 __all__ = ["Environment", "has_modules", "run_pip"]
 
@@ -28,6 +33,7 @@ _NO_NETWORK = re.compile(
     r"|getaddrinfo failed|nodename nor servname|Network is unreachable|No route to host|ConnectTimeout|ReadTimeout"
     r"|ProxyError|Connection refused|Connection reset|Remote end closed connection|RemoteDisconnected",
 )
+_WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES|HashMismatch|Hashes are required", re.IGNORECASE)
 _NO_SPACE = re.compile(r"No space left on device|not enough space on the disk", re.IGNORECASE)
 _COLLECTING = re.compile(r"^\s*(?:Collecting|Downloading|Using cached) (\S+)")
 #: pip settings of the person's that would take packages elsewhere.
@@ -35,8 +41,14 @@ _MISLEADING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH",
 
 
 def has_modules(python: Path | str, modules: Iterable[str]) -> bool:
-    """Whether that interpreter exists and finds every module (by name; none is imported)."""
-    code = "import sys, importlib.util as u; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))"
+    """Whether that interpreter exists and finds every module (by name; none is imported).
+
+    A folder without its ``__init__.py`` is no module, although Python would import it as an empty one.
+    """
+    code = (
+        "import sys, importlib.util as u; found = [u.find_spec(name) for name in sys.argv[1:]]; "
+        "sys.exit(any(spec is None or spec.origin is None for spec in found))"
+    )
     try:
         return subprocess.run([str(python), "-c", code, *modules], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -74,7 +86,7 @@ def run_pip(python: Path | str, arguments: Sequence[str], temporary: Path, repor
                 elif line.startswith("Installing collected packages"):
                     report(f"unpacking {line.count(',') + 1} of them")
         except BaseException:
-            pip.kill()
+            end(pip, patience=0)
             raise
     shutil.rmtree(temporary, ignore_errors=True)
     if pip.returncode != 0:
@@ -87,6 +99,13 @@ def _why(said: list[str]) -> str:
         return "The disk is full: free some space and start again; what is there already is kept."
     if _NO_NETWORK.search(text):
         return "No network: the package index cannot be reached. Connect (or set pip's proxy or index) and start again."
+    if _WRONG_HASH.search(text):
+        named = re.findall(r"^\s+(\S+==\S+|\w+://\S+)", text, re.MULTILINE)
+        return (
+            f"The package index sent another file than the one this lab was tried with ({', '.join(named[:3])}), so "
+            "nothing of it was installed: do not trust that index, or use a ComfyUI of your own with its own packages "
+            "(--comfyui PATH)."
+        )
     errors = [line for line in said if line.startswith("ERROR:")] or said[-5:]
     return "pip failed: " + " ".join(errors[-5:])
 
@@ -112,11 +131,21 @@ class Environment:
                 "start lab.py with another Python."
             )
         shutil.rmtree(self.folder, ignore_errors=True)
-        made = subprocess.run(
-            [sys.executable, "-m", "venv", str(self.folder)], capture_output=True, text=True, check=False
-        )
+        with tethered(
+            sys.executable,
+            ["-m", "venv", str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as made:
+            try:
+                said = made.stdout.read()
+            except BaseException:
+                end(made, patience=0)
+                raise
         if made.returncode != 0:
-            detail = (made.stderr or made.stdout).strip().splitlines()
+            detail = said.strip().splitlines()
             raise LabError(f"The virtual environment cannot be made: {detail[-1] if detail else 'no reason was given'}")
         self._made.write_text("", encoding="utf-8")
 
@@ -126,16 +155,44 @@ class Environment:
         return self._packages.is_file() and self._packages.read_text(encoding="utf-8") == wanted
 
     def install(
-        self, requirements: Sequence[Path], constraints: Path, temporary: Path, report: Callable[[str], None]
+        self,
+        requirements: Sequence[Path],
+        constraints: Path,
+        temporary: Path,
+        report: Callable[[str], None],
+        foreign: Sequence[Path] = (),
     ) -> None:
-        """Install them. Raises ``LabError`` as ``run_pip`` does."""
+        """Install what ``constraints`` pins, by its hashes; ``requirements`` say what it was pinned for.
+
+        foreign: requirements of a ComfyUI of the person's own, which nobody could pin: pip adds what they lack.
+        Raises ``LabError`` as ``run_pip`` does.
+        """
         self._packages.unlink(missing_ok=True)
         self._forget_halves()
-        arguments = ["install", "-c", str(constraints)]
-        for file in requirements:
-            arguments += ["-r", str(file)]
-        run_pip(self.python, arguments, temporary, report)
-        self._packages.write_text(self._hash(requirements, constraints), encoding="utf-8")
+        run_pip(self.python, ["install", "--require-hashes", "-r", str(constraints)], temporary, report)
+        if foreign:
+            arguments = [argument for file in foreign for argument in ("-r", str(file))]
+            run_pip(self.python, ["install", *arguments], temporary, report)
+        self._packages.write_text(self._hash([*requirements, *foreign], constraints), encoding="utf-8")
+
+    def damaged(self, thoroughly: bool = False) -> dict[str, list[str]]:
+        """Distribution (the name of its ``.dist-info``) to files that are missing or not as pip wrote them.
+
+        thoroughly: compare every file's hash, which reads all of it; else its size, within seconds.
+        """
+        found: dict[str, list[str]] = {}
+        for record in self.folder.glob("**/site-packages/*.dist-info/RECORD"):
+            wrong = [name for name, *facts in _recorded(record) if not _is_as(record, name, *facts, thoroughly)]
+            if wrong:
+                found[record.parent.name] = wrong
+        return found
+
+    def forget(self, distributions: Iterable[str]) -> None:
+        """Make ``install`` bring these (as ``damaged`` names them) anew."""
+        self._packages.unlink(missing_ok=True)
+        for name in distributions:
+            for record in self.folder.glob(f"**/site-packages/{name}/RECORD"):
+                record.unlink()
 
     def _forget_halves(self) -> None:
         """Make pip forget what a killed pip had not finished.
@@ -151,3 +208,29 @@ class Environment:
         for file in (*requirements, constraints):
             digest.update(file.read_bytes() + b"\0")
         return digest.hexdigest()
+
+
+def _recorded(record: Path) -> Iterator[tuple[str, str, str]]:
+    """Name (relative to the RECORD's site-packages), hash and size of the files that have them."""
+    with record.open(encoding="utf-8", newline="") as file:
+        for row in csv.reader(file):
+            if len(row) == 3 and row[1] and row[2]:
+                yield row[0], row[1], row[2]
+
+
+def _is_as(record: Path, name: str, digest: str, size: str, thoroughly: bool) -> bool:
+    """Whether a file is as its RECORD says."""
+    path = record.parent.parent / name
+    try:
+        if path.stat().st_size != int(size):
+            return False
+        if not thoroughly:
+            return True
+        kind, _, wanted = digest.partition("=")
+        with path.open("rb") as file:
+            found = hashlib.new(kind)
+            while block := file.read(1 << 20):
+                found.update(block)
+        return base64.urlsafe_b64encode(found.digest()).rstrip(b"=").decode() == wanted
+    except (OSError, ValueError):
+        return False

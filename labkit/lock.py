@@ -1,15 +1,16 @@
-"""One set-up at a time: a lock on ``.lab/lock`` that the system releases with its process, a kill included."""
+"""Locks on files that the system releases with their process, a kill included."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["locked"]
+__all__ = ["claim", "locked", "own_folder"]
 
 if os.name == "nt":
     import msvcrt
@@ -46,3 +47,57 @@ def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[No
             told = True
             time.sleep(0.2)
         yield
+
+
+@contextlib.contextmanager
+def claim(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Whether nobody else holds the lock ``path``; if so, we do inside the ``with``, and the file goes afterwards.
+
+    wait: until it is ours.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as file:
+            ours = _try_unless_unknown(file) and _is_still(path, file)
+            if wait and not ours:
+                time.sleep(0.05)
+                continue
+            try:
+                yield ours
+            finally:
+                if ours:
+                    with contextlib.suppress(OSError):  # Windows removes no open file: it stays, and does no harm
+                        path.unlink()
+            return
+
+
+@contextlib.contextmanager
+def own_folder(parent: Path, name: str) -> Iterator[tuple[Path, int]]:
+    """A folder ``parent/NAME-K`` that no other process has until we leave it, and its K: the first that is free.
+
+    It keeps what was in it, so there are never more of them than were in use at the same time.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = parent / f"{name}-{number}"
+        with folder.with_name(f"{folder.name}.lock").open("ab") as file:
+            if _try(file):
+                folder.mkdir(exist_ok=True)
+                yield folder, number
+                return
+
+
+def _try_unless_unknown(file: BinaryIO) -> bool:
+    """A file system that has no locks (some network ones) must not stop the work."""
+    try:
+        return _try(file)
+    except OSError:
+        return True
+
+
+def _is_still(path: Path, file: BinaryIO) -> bool:
+    """Whether ``path`` is the open ``file``: one removed between our opening and our locking is no lock any more."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except OSError:
+        return False

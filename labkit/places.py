@@ -14,10 +14,12 @@ __all__ = [
     "LAB",
     "LAB_REQUIREMENTS",
     "MAIN_HOST",
+    "OLDEST_HOST",
     "OUTPUT",
     "PACK_NAME",
     "PACK_REQUIREMENTS",
     "ROOT",
+    "RUNNING",
     "TEMPLATES",
     "VENV",
     "unpacked_host",
@@ -26,6 +28,7 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parent.parent
 LAB = ROOT / ".lab"
+RUNNING = LAB / "running"
 VENV = LAB / "venv"
 HOSTS = LAB / "host"
 BASE = LAB / "base"
@@ -41,6 +44,8 @@ CONSTRAINTS = ROOT / "labkit" / "constraints.txt"
 PACK_NAME = "sampler_lab"
 #: The ComfyUI version that is used unless another one is asked for.
 MAIN_HOST = "0.30.0"
+#: The oldest that the pack runs on; pyproject.toml tells the registry the same.
+OLDEST_HOST = "0.16.3"
 
 
 def unpacked_host(version: str = MAIN_HOST) -> Path | None:

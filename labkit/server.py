@@ -21,9 +21,11 @@ from functools import cache
 from pathlib import Path
 
 from .errors import LabError
-from .tether import tethered
+from .outcome import ServerGone
+from .programs import how_it_ended
+from .tether import end, tethered
 
-__all__ = ["BASE_FOLDERS", "Server", "free_port", "make_base", "port_is_free", "torch_sees_gpu"]
+__all__ = ["BASE_FOLDERS", "Server", "StartFailed", "free_port", "make_base", "port_is_free", "torch_sees_gpu"]
 
 #: What ``--base-directory`` must hold before the host starts.
 BASE_FOLDERS = ("custom_nodes", "models", "input", "output", "user", "temp")
@@ -67,6 +69,10 @@ def torch_sees_gpu(python: str | Path) -> bool:
     return answer.returncode == 0 and answer.stdout.strip().endswith("True")
 
 
+class StartFailed(LabError):
+    """The host ended before it answered."""
+
+
 class Server:
     """One host process.
 
@@ -76,7 +82,8 @@ class Server:
     port: listen there, or on a free port when ``None``.
     cpu: compute on the CPU; ``None`` asks torch.
     output: where ``SaveImage`` and the pack's records write; ``base/output`` by default.
-    log: everything the host says; ``base/server.log`` by default.
+    private: where this server alone keeps its log (``server.log``), temporary files and database; ``base`` by default,
+        which two servers must not share at the same time.
     extra: further arguments of ``main.py``.
     """
 
@@ -89,7 +96,7 @@ class Server:
         port: int | None = None,
         cpu: bool | None = None,
         output: Path | None = None,
-        log: Path | None = None,
+        private: Path | None = None,
         extra: Sequence[str] = (),
     ) -> None:
         self.comfyui = Path(comfyui).resolve()
@@ -98,7 +105,8 @@ class Server:
         self.port = port
         self.cpu = cpu
         self.output = Path(output).resolve() if output else self.base / "output"
-        self.log = Path(log).resolve() if log else self.base / "server.log"
+        self.private = Path(private).resolve() if private else self.base
+        self.log = self.private / "server.log"
         self.extra = tuple(extra)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -121,8 +129,7 @@ class Server:
         """
         self._check()
         make_base(self.base)
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.private.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "PYTHONNOUSERSITE": "1"}
         with self.log.open("wb") as log:
             self._process = tethered(
@@ -132,9 +139,6 @@ class Server:
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for us: we stop the host when we are ready.
-                start_new_session=os.name != "nt",
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         try:
             self._wait(timeout, on_wait)
@@ -149,30 +153,34 @@ class Server:
             self.cpu = not torch_sees_gpu(self.python)
         options = ["--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.base)]
         options += ["--output-directory", str(self.output), "--disable-api-nodes", "--disable-auto-launch"]
+        options += ["--temp-directory", str(self.private)]  # the host makes, and empties, a folder temp in it
         if self.cpu:
             options.append("--cpu")
         # By default the host's database lies in its own tree, which is not ours to write to, and two servers of one
         # tree would fight over it.
         if "--database-url" in (self.comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
-            options += ["--database-url", f"sqlite:///{(self.base / 'user' / 'comfyui.db').as_posix()}"]
+            options += ["--database-url", f"sqlite:///{(self.private / 'comfyui.db').as_posix()}"]
         return [str(self.comfyui / "main.py"), *options, *self.extra]
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the host: first asked, then, after ``timeout`` seconds, forced. Stopping twice is fine."""
-        process = self._process
-        if process is None:
-            return
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if process.stdin:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        self._process = None
+        if self._process is not None:
+            end(self._process, timeout)
+            self._process = None
+
+    def why_gone(self) -> str | None:
+        """``how_it_ended`` of a host that has just stopped to answer: its process may be a moment behind."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(3.0)
+        return self.how_it_ended()
+
+    def how_it_ended(self) -> str | None:
+        """One sentence about a host that ended by itself or was killed, with the end of its log; ``None`` otherwise."""
+        status = self._process.poll() if self._process else None
+        if status is None:
+            return None
+        return f"{how_it_ended('ComfyUI', self._process.pid, status)} {self._log_says()}"
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of the log, without colours."""
@@ -184,8 +192,11 @@ class Server:
     def __enter__(self) -> Server:
         return self.start() if self._process is None else self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        ended = self.why_gone() if isinstance(error, ServerGone) else None
         self.stop()
+        if ended:
+            raise LabError(ended) from error
 
     def _check(self) -> None:
         if not (self.comfyui / "main.py").is_file() or not (self.comfyui / "comfy" / "cli_args.py").is_file():
@@ -202,7 +213,12 @@ class Server:
             waited = time.monotonic() - started
             status = self._process.poll()
             if status is not None:
-                raise LabError(f"ComfyUI ended with status {status} before it came up. {self._log_says()}")
+                sentence = (
+                    how_it_ended("ComfyUI", self._process.pid, status)
+                    if status < 0
+                    else f"ComfyUI ended with status {status} before it came up."
+                )
+                raise StartFailed(f"{sentence} {self._log_says()}")
             if self._answers():
                 return
             if waited > timeout:

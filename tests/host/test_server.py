@@ -105,6 +105,24 @@ def test_an_uploaded_picture_arrives_unchanged(client, tmp_path):
     assert client.view({"filename": name, "subfolder": "", "type": "input"}) == saved
 
 
+def test_an_upload_leaves_a_users_input_of_the_same_name_alone(client, server, tmp_path):
+    users = server.base / "input" / "holiday.png"
+    users.write_bytes(b"the user's own")
+    contents = [client.view(client.run(solid_picture(height=h), timeout=60).files()[0]) for h in (11, 13)]
+    names = []
+    for content in (*contents, contents[0]):
+        (tmp_path / "holiday.png").write_bytes(content)
+        names.append(client.upload_image(tmp_path / "holiday.png"))
+    assert users.read_bytes() == b"the user's own"
+    assert names[0] != names[1], "what a run waits for is not replaced by the next upload"
+    assert names[0] == names[2], "the same picture twice is one file"
+    for name, content in zip(names, (*contents, contents[0]), strict=True):
+        assert client.view({"filename": name, "type": "input"}) == content
+    loaded = solid_picture()
+    loaded["1"] = {"class_type": "LoadImage", "inputs": {"image": names[1]}}
+    assert client.run(loaded, timeout=60).files()
+
+
 def test_a_picture_that_is_not_there_is_told(client, tmp_path):
     with pytest.raises(LabError, match="cannot be read: No such file"):
         client.upload_image(tmp_path / "missing.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,14 @@ import pytest
 from sampler_lab.labkit.archive import (
     HOST_ARCHIVES,
     HostArchive,
+    damaged_files,
     host_archive,
     sha256_of,
     unpack,
     verified,
 )
 from sampler_lab.labkit.errors import LabError
+from sampler_lab.labkit.places import OLDEST_HOST
 
 ROOT = Path(__file__).resolve().parents[2]
 KILL = signal.SIGKILL if os.name != "nt" else signal.SIGTERM
@@ -170,9 +173,37 @@ def test_a_download_that_was_killed_leaves_no_trace(tmp_path, archive):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["pack-1.tar.gz"]
 
 
+def test_files_that_are_gone_cut_short_or_changed_are_found_and_unpacked_again(tmp_path):
+    archive = make_tar(tmp_path / "a.tar.gz", {**FILES, "pack-1/vendor/Host/whole.py": b"1"})
+    host = tmp_path / "host"
+    unpack(archive, "pack-1/vendor/Host", host)
+    assert damaged_files(archive, "pack-1/vendor/Host", host) == []
+    (host / "main.py").write_bytes(b"")
+    (host / "comfy" / "cli_args.py").unlink()
+    (host / "a.user.put.this.here").write_bytes(b"2")
+    assert damaged_files(archive, "pack-1/vendor/Host", host) == ["main.py", "comfy/cli_args.py"]
+    unpack(archive, "pack-1/vendor/Host", host)
+    assert damaged_files(archive, "pack-1/vendor/Host", host) == []
+
+
 def test_an_unknown_version_is_answered_with_those_there_are():
-    with pytest.raises(LabError, match=r"no ComfyUI 1\.2\.3 to fetch: choose one of 0\.30\.0, .*0\.3\.75"):
+    with pytest.raises(LabError, match=r"no ComfyUI 1\.2\.3 to fetch: choose one of 0\.30\.0, .*0\.16\.3"):
         host_archive("1.2.3")
+
+
+def test_a_version_that_is_too_old_is_not_offered():
+    assert all(_numbers(each.version) >= _numbers(OLDEST_HOST) for each in HOST_ARCHIVES)
+    with pytest.raises(LabError, match=r"ComfyUI 0\.3\.75 is too old: Sampler Lab needs ComfyUI >= 0\.16\.3"):
+        host_archive("0.3.75")
+
+
+def test_the_oldest_host_is_the_one_that_the_registry_is_told():
+    told = re.search(r'^requires-comfyui = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert told[1] == OLDEST_HOST
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def test_every_known_archive_has_a_checksum_of_its_own():

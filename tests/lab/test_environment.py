@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sampler_lab.labkit import places
 from sampler_lab.labkit.environment import Environment, has_modules, run_pip
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.labkit.server import free_port
@@ -25,33 +26,40 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = 1500
 
 
-def make_wheel(folder: Path, version: str = "1.0") -> Path:
-    """A wheel of a package ``labprobe`` of many small modules, written by hand (PEP 427)."""
-    files = {f"labprobe/m{i:04}.py": f"value = {i}\n".encode() for i in range(MODULES)}
-    files["labprobe/__init__.py"] = b""
-    info = f"labprobe-{version}.dist-info"
-    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: labprobe\nVersion: {version}\n".encode()
+def make_wheel(folder: Path, version: str = "1.0", name: str = "labprobe", requires: str = "") -> Path:
+    """A wheel of a package of many small modules, written by hand (PEP 427)."""
+    files = {f"{name}/m{i:04}.py": f"value = {i}\n".encode() for i in range(MODULES)}
+    files[f"{name}/__init__.py"] = b""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    files[f"{info}/METADATA"] = (metadata + (f"Requires-Dist: {requires}\n" if requires else "")).encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     lines = []
-    for name, content in files.items():
+    for file, content in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        lines.append(f"{name},sha256={digest},{len(content)}")
+        lines.append(f"{file},sha256={digest},{len(content)}")
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    wheel = folder / f"labprobe-{version}-py3-none-any.whl"
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
+        for file, content in files.items():
+            archive.writestr(file, content)
     return wheel
+
+
+def pinned(wheels: Path, name: str, *files: Path) -> str:
+    """A line of constraints.txt, with the hashes of ``files``, and where pip finds them."""
+    hashes = " ".join(f"--hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files)
+    return f"--no-index\n--find-links {wheels}\n{name} {hashes}\n"
 
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory) -> tuple[Path, Path]:
-    """Requirements that ask for ``labprobe`` from a folder, and constraints without any."""
+    """Requirements that ask for ``labprobe``, and what pins it, from a folder."""
     folder = tmp_path_factory.mktemp("index")
-    make_wheel(folder / "wheels")
-    (folder / "requirements.txt").write_text(f"--no-index\n--find-links {folder / 'wheels'}\nlabprobe==1.0\n")
-    (folder / "constraints.txt").write_text("")
+    wheel = make_wheel(folder / "wheels")
+    (folder / "requirements.txt").write_text("labprobe\n")
+    (folder / "constraints.txt").write_text(pinned(folder / "wheels", "labprobe==1.0", wheel))
     return folder / "requirements.txt", folder / "constraints.txt"
 
 
@@ -163,17 +171,106 @@ def test_an_index_that_cannot_be_reached_is_called_no_network(environment, tmp_p
 
 def test_what_pip_says_otherwise_is_passed_on(environment, offline, tmp_path):
     requirements, constraints = offline
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text("--no-index\nlabprobe==9.9\n")
+    other = tmp_path / "constraints.txt"
+    other.write_text(constraints.read_text().replace("==1.0", "==9.9"))
     with pytest.raises(LabError, match=r"^pip failed: .*labprobe==9\.9"):
-        environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+        environment.install([requirements], other, tmp_path / "tmp", lambda text: None)
+    assert not environment.has_packages([requirements], other)
+
+
+def test_another_file_of_the_same_name_is_not_installed(environment, offline, tmp_path):
+    requirements, constraints = offline
+    shutil.copytree(constraints.parent / "wheels", tmp_path / "wheels")
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    lock = tmp_path / "constraints.txt"
+    lock.write_text(pinned(tmp_path / "wheels", "labprobe==1.0", wheel))
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("labprobe/evil.py", "value = 666\n")
+    with pytest.raises(LabError, match=r"^The package index sent another file .*labprobe==1\.0"):
+        environment.install([requirements], lock, tmp_path / "tmp", lambda text: None)
+    assert not environment.has_packages([requirements], lock)
+    assert not (site_packages(environment) / "labprobe").exists()
+
+
+def test_a_package_without_a_hash_is_not_installed(environment, offline, tmp_path):
+    """The form pip enforces: a requirement that nobody pinned does not slip in as the dependency of another."""
+    requirements, constraints = offline
+    make_wheel(tmp_path / "wheels", requires="labprobe", name="labparent")
+    (parent,) = (tmp_path / "wheels").iterdir()
+    shutil.copy(next((constraints.parent / "wheels").iterdir()), tmp_path / "wheels")
+    lock = tmp_path / "constraints.txt"
+    lock.write_text(pinned(tmp_path / "wheels", "labparent==1.0", parent))
+    with pytest.raises(LabError, match=r"^pip failed: .*pinned with =="):
+        environment.install([requirements], lock, tmp_path / "tmp", lambda text: None)
+    assert not (site_packages(environment) / "labprobe").exists()
+
+
+def test_what_a_comfyui_of_ones_own_wants_is_added_to_what_is_pinned(environment, offline, tmp_path):
+    requirements, constraints = offline
+    make_wheel(tmp_path / "wheels", name="labforeign")
+    own = tmp_path / "requirements.txt"
+    own.write_text(f"--no-index\n--find-links {tmp_path / 'wheels'}\nlabforeign\nlabprobe\n")
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None, [own])
+    assert environment.has_packages([requirements, own], constraints)
+    assert works(environment)
+    assert (site_packages(environment) / "labforeign").is_dir()
+
+
+def test_files_that_were_lost_or_changed_are_found_and_installed_again(environment, offline, tmp_path):
+    requirements, constraints = offline
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    assert environment.damaged(thoroughly=True) == {}
+    package = site_packages(environment) / "labprobe"
+    (package / "m0007.py").unlink()
+    (package / "m0008.py").write_text("")
+    assert environment.damaged() == {"labprobe-1.0.dist-info": ["labprobe/m0007.py", "labprobe/m0008.py"]}
+    (package / "m0009.py").write_text("value = 8\n")  # as long as it was
+    damaged = environment.damaged(thoroughly=True)
+    assert damaged == {"labprobe-1.0.dist-info": [f"labprobe/m000{n}.py" for n in (7, 8, 9)]}
+    environment.forget(damaged)
     assert not environment.has_packages([requirements], constraints)
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    assert environment.damaged(thoroughly=True) == {}
+    assert works(environment)
+
+
+def test_every_requirement_is_pinned_for_every_python_and_system():
+    """What the lab and its main host ask for by name, the pins have, in a version that will do."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = places.CONSTRAINTS.read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    pins = [Requirement(line.split("--hash")[0]) for line in lines if line and line[0] not in "# "]
+    assert all("--hash=sha256:" in line for line in lines if line and line[0] not in "# ")
+    files = [places.PACK_REQUIREMENTS, places.LAB_REQUIREMENTS]
+    if host := places.unpacked_host():
+        files.append(host / "requirements.txt")
+    for file in files:
+        wanted = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        for requirement in (Requirement(line) for line in wanted if line):
+            for version in ("3.10", "3.11", "3.12", "3.13"):
+                for system in ("linux", "darwin", "win32"):
+                    about = {"python_version": version, "python_full_version": f"{version}.1", "sys_platform": system}
+                    name = canonicalize_name(requirement.name)
+                    found = [pin for pin in pins if canonicalize_name(pin.name) == name]
+                    found = [pin for pin in found if pin.marker is None or pin.marker.evaluate(about)]
+                    assert len(found) == 1, f"{name} on Python {version}, {system}"
+                    (pin,) = found[0].specifier
+                    assert requirement.specifier.contains(pin.version), f"{name} {pin.version}"
 
 
 def test_an_interpreter_is_asked_for_its_modules():
     assert has_modules(sys.executable, ["json", "pytest"])
     assert not has_modules(sys.executable, ["json", "no_such_module_anywhere"])
     assert not has_modules("/no/such/python", ["json"])
+
+
+def test_a_folder_that_lost_its_init_is_no_module(environment, offline, tmp_path):
+    requirements, constraints = offline
+    environment.install([requirements], constraints, tmp_path / "tmp", lambda text: None)
+    assert has_modules(environment.python, ["labprobe"])
+    (site_packages(environment) / "labprobe" / "__init__.py").unlink()
+    assert not has_modules(environment.python, ["labprobe"])
 
 
 def test_a_python_without_venv_is_told_what_to_install(tmp_path):

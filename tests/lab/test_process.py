@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
+from sampler_lab.labkit import places
+from sampler_lab.labkit.archive import HostArchive, sha256_of
+from sampler_lab.labkit.client import Client
+from sampler_lab.labkit.console import Console
 from sampler_lab.labkit.errors import LabError
+from sampler_lab.labkit.files import write_whole
 from sampler_lab.labkit.link import link_folder
-from sampler_lab.labkit.lock import locked
-from sampler_lab.labkit.server import Server, free_port, port_is_free
+from sampler_lab.labkit.lock import claim, locked, own_folder
+from sampler_lab.labkit.programs import how_it_ended
+from sampler_lab.labkit.running import claim_results, running
+from sampler_lab.labkit.server import Server, StartFailed, free_port, port_is_free
+from sampler_lab.labkit.setup import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,6 +111,188 @@ def test_a_tethered_program_sees_its_own_arguments_and_status(tmp_path):
         said = child.stdout.read()
     assert said == f"{['-x', str(tmp_path)]} __main__ True\n"
     assert child.returncode == 5
+
+
+def program_run_by(tmp_path: Path, program: str, **options) -> subprocess.Popen:
+    """A process that runs ``program`` as ``lab.py test`` runs pytest; the program may write to ``note``."""
+    (tmp_path / "program.py").write_text(
+        f"import os, pathlib, signal, sys, time\nnote = pathlib.Path(sys.argv[1])\n{program}"
+    )
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import lab; lab.import_pack()\n"
+        "from pathlib import Path\nfrom sampler_lab.labkit.programs import obey_sigterm, run_program\n"
+        "obey_sigterm()\n"
+        f"arguments = [{str(tmp_path / 'program.py')!r}, {str(tmp_path / 'note')!r}]\n"
+        "sys.exit(run_program('The program', sys.executable, arguments, cwd=Path.cwd(), environment=os.environ))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], text=True, **options)
+
+
+SAY_PID = "note.with_suffix('.new').write_text(str(os.getpid())); note.with_suffix('.new').replace(note); "
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_program_that_is_run_goes_with_whoever_runs_it(tmp_path, number):
+    runner = program_run_by(tmp_path, SAY_PID + "time.sleep(600)", stderr=subprocess.DEVNULL)
+    pid = int(eventually(lambda: (tmp_path / "note").exists() and (tmp_path / "note").read_text()))
+    runner.send_signal(number)
+    runner.wait(60)
+    eventually(lambda: not is_alive(pid))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_program_that_listens_to_sigterm_may_tidy_up_when_its_starter_is_killed(tmp_path):
+    program = (
+        "def tidy(*_): note.write_text('tidy'); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, tidy)\n" + SAY_PID + "time.sleep(600)"
+    )
+    runner = program_run_by(tmp_path, program)
+    pid = int(eventually(lambda: (tmp_path / "note").exists() and (tmp_path / "note").read_text()))
+    runner.kill()
+    runner.wait()
+    eventually(lambda: not is_alive(pid))
+    assert (tmp_path / "note").read_text() == "tidy"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_program_that_is_killed_is_named(tmp_path):
+    runner = program_run_by(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", stderr=subprocess.PIPE)
+    said = runner.communicate(timeout=60)[1]
+    assert runner.returncode == 128 + signal.SIGKILL
+    assert said.startswith("The program (process ")
+    assert "was killed from outside (SIGKILL); mostly the system does that when the memory is full" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_program_that_is_run_has_the_keyboard_and_its_status_is_ours(tmp_path):
+    program = "note.write_text(input()); sys.exit(5)"
+    runner = program_run_by(tmp_path, program, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    said = runner.communicate("typed\n", timeout=60)[1]
+    assert (runner.returncode, said, (tmp_path / "note").read_text()) == (5, "", "typed")
+
+
+def test_what_a_group_leader_started_goes_with_it(tmp_path):
+    """pip and the host start processes of their own, which hold on to nobody."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "pathlib.Path(sys.argv[1]).write_text(str(child.pid))\ntime.sleep(600)\n"
+    )
+    code = (
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import lab; lab.import_pack()\n"
+        "from sampler_lab.labkit.tether import tethered\n"
+        f"child = tethered(sys.executable, [{str(program)!r}, {str(tmp_path / 'pid')!r}]); time.sleep(600)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    finally:
+        starter.kill()
+        starter.wait()
+    if os.name != "nt":
+        eventually(lambda: not is_alive(pid))
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (-9, "was killed from outside (SIGKILL)"),
+        (137, "was killed from outside (SIGKILL)"),
+        (-11, "crashed (SIGSEGV): 'python3 lab.py repair'"),
+        (-15, "was stopped from outside (SIGTERM)"),
+        (3, "ended with status 3."),
+    ],
+)
+def test_how_a_process_ended_is_one_sentence(status, says):
+    said = how_it_ended("ComfyUI", 4711, status)
+    assert said.startswith("ComfyUI (process 4711) ")
+    assert says in said
+
+
+#: A host as far as the start goes: it answers one question.
+ANSWERING = (
+    "import http.server, json, sys\n"
+    "class Answer(http.server.BaseHTTPRequestHandler):\n"
+    "    def do_GET(self):\n"
+    "        self.send_response(200); self.end_headers(); self.wfile.write(json.dumps({'system': {}}).encode())\n"
+    "    def log_message(self, *_): pass\n"
+    "port = int(sys.argv[sys.argv.index('--port') + 1])\n"
+    "http.server.HTTPServer(('127.0.0.1', port), Answer).serve_forever()\n"
+)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_host_that_is_killed_is_named_instead_of_a_server_that_does_not_answer(tmp_path):
+    host = broken_host(tmp_path / "host", ANSWERING)
+
+    def ask_a_killed_one() -> None:
+        with Server(host, base=tmp_path / "base", cpu=True) as server:
+            os.kill(server.pid, signal.SIGKILL)
+            Client(server.url).system_stats()
+
+    with pytest.raises(LabError, match=r"^ComfyUI \(process \d+\) was killed from outside \(SIGKILL\)"):
+        ask_a_killed_one()
+
+
+def test_a_host_whose_files_were_cut_short_is_unpacked_again_and_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "LAB", tmp_path / "lab")
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
+    (tmp_path / "cache" / "archives").mkdir(parents=True)
+    host = broken_host(tmp_path / "pack-1" / "Host", ANSWERING)
+    with tarfile.open(tmp_path / "cache" / "archives" / "pack-1.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "pack-1", "pack-1")
+    file = tmp_path / "cache" / "archives" / "pack-1.tar.gz"
+    made_from = HostArchive("9.9.9", "pack==1", file.name, sha256_of(file), "pack-1/Host")
+    (host / "main.py").write_text("import no_such_module_here")
+    said = io.StringIO()
+    ours = Host(host, Path(sys.executable), tmp_path / "base", made_from)
+    with running(Console(said), ours, tmp_path / "private", None, tmp_path / "output") as server:
+        assert server.pid
+    assert "ComfyUI 9.9.9 (1 files: main.py)" in said.getvalue()
+
+    # One's own host is nobody's to mend; the command that looks is named.
+    (host / "main.py").write_text("import no_such_module_here")
+    theirs = Host(host, Path(sys.executable), tmp_path / "base")
+    with (
+        pytest.raises(StartFailed, match=r"(?s)no_such_module_here.*python3 lab\.py repair"),
+        running(Console(said), theirs, tmp_path / "private", None, tmp_path / "output"),
+    ):
+        pass
+
+
+def test_two_at_the_same_time_have_folders_of_their_own(tmp_path):
+    with own_folder(tmp_path, "demo") as first, own_folder(tmp_path, "demo") as second:
+        assert [first, second] == [(tmp_path / "demo-1", 1), (tmp_path / "demo-2", 2)]
+        results = [claim_results(tmp_path / "output", "demo", number) for _, number in (first, second)]
+        assert results[0] != results[1]
+        assert not any(each.exists() for each in results), "a kill now would leave an empty folder"
+    with own_folder(tmp_path, "demo") as again:
+        assert again == first
+    results[0].mkdir()
+    assert claim_results(tmp_path / "output", "demo", 1) not in results[:1]
+
+
+def test_a_claim_is_one_processs_and_leaves_no_file(tmp_path):
+    with claim(tmp_path / "lock") as ours, claim(tmp_path / "lock") as second:
+        assert (ours, second) == (True, False)
+    assert not (tmp_path / "lock").exists()
+    with claim(tmp_path / "lock", wait=True) as ours:
+        assert ours
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+    write_whole(tmp_path / "picture.png", b"before")
+    full = Path("/dev/full")
+    if full.exists():
+        (tmp_path / f".{os.getpid()}.picture.png").symlink_to(full)
+        with pytest.raises(OSError, match="No space left"):
+            write_whole(tmp_path / "picture.png", b"after")
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+    assert (tmp_path / "picture.png").read_bytes() == b"before"
 
 
 def test_only_one_process_holds_the_lock_and_a_killed_one_lets_go(tmp_path):
