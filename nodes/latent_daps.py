@@ -42,9 +42,11 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="emoji_langevin",
-                    tooltip="Numbers that work together. emoji_…: tuned on the Emoji-64 prior. langevin and hmc: "
-                    "as published for latent diffusion; hmc_stable_diffusion for SD 1.5 and 2.1; pixel_langevin "
-                    "for models without a VAE's compression. The inputs below change single numbers of it.",
+                    tooltip="Numbers that work together. emoji_…: tuned on the Emoji-64 prior. daps_official…: the "
+                    "official DAPS code, for latent diffusion, Stable Diffusion (published at noise 0.01) and pixel "
+                    "models; give the Annealing Scheduler drop_sigma_min. hmc, hmc_stable_diffusion, pixel_langevin: "
+                    "the same chains, the decoder may run in bfloat16. langevin: no published setting. The inputs "
+                    "below change single numbers of it.",
                 ),
                 io.Float.Input(
                     "measurement_weight",
@@ -52,7 +54,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     min=0.0,
                     max=1000.0,
                     step=0.01,
-                    tooltip="Weight of the measurement against the prior. 1: as derived. 0: the measurement is "
+                    tooltip="Weight of the measurement against the prior. 1: as the preset. 0: the measurement is "
                     "ignored and the model is sampled as it is.",
                 ),
                 REPULSION.Input(
@@ -115,8 +117,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     round=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Width of the likelihood per measured value. Smaller trusts the measurement more; near "
-                    "the noise sigma it is honest about the noise. 0: as the preset.",
+                    tooltip="Width of the likelihood per measured value. Smaller trusts the measurement more; 1.41 "
+                    "times the noise sigma is honest about the noise. All presets are sharper. 0: as the preset.",
                 ),
                 io.Float.Input(
                     "momentum",
@@ -186,7 +188,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Of the decoder inside the chain. auto: bfloat16 on processors that have it in "
-                    "hardware, about twice as fast. full: the VAE's own. On a GPU both are the VAE's own.",
+                    "hardware, about twice as fast; the daps_official presets are always full. full: the VAE's own. "
+                    "On a GPU both are the VAE's own.",
                 ),
                 io.String.Input(
                     "metrics_prefix",
@@ -247,7 +250,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
             mcmc=replace(options.mcmc, weight=measurement_weight, **changed),
             ode=replace(options.ode, **ode),
             micro_batch=micro_batch,
-            precision=precision,
+            # The official code never lowers it, so what replicates that code asks for full.
+            precision=options.precision if precision == "auto" else precision,
             repulsion=None if repulsion is None else repulsion.options,
             pruning=pruning,
             hard_consistency=hard_consistency,

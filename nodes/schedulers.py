@@ -171,13 +171,23 @@ class SamplerLabAnnealingScheduler(io.ComfyNode):
                     tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to "
                     "the model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
                 ),
+                io.Boolean.Input(
+                    "drop_sigma_min",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="On: the levels of the official DAPS code, which leaves sigma_min itself out and ends above "
+                    "it (0.1138 for 0.1 and 50 steps). Needed to replicate it, for nothing else.",
+                ),
             ],
             outputs=[_sigmas_output()],
         )
 
     @classmethod
-    def execute(cls, steps: int, sigma_max: float, sigma_min: float, rho: float, model=None) -> io.NodeOutput:
-        sigmas = poly_rho(steps, sigma_min, sigma_max, rho)
+    def execute(
+        cls, steps: int, sigma_max: float, sigma_min: float, rho: float, model=None, drop_sigma_min: bool = False
+    ) -> io.NodeOutput:
+        sigmas = poly_rho(steps, sigma_min, sigma_max, rho, drop_sigma_min=drop_sigma_min)
         return io.NodeOutput(_kind(model).sigma_from_ve(sigmas))
 
 

@@ -4,7 +4,12 @@ The target is a Gaussian around the prior's estimate times the likelihood:
 
 .. math:: \log p(z) = -\|A(\mathrm{dec}(z)) - y\|^2/\tau^2 - \|z - \hat z_0\|^2/(2 r^2),
 
-with :math:`r` the width that the prior is given at this noise level. Two chains, neither with an accept step:
+with :math:`r` the width that the prior is given at this noise level. There is no one-half before the likelihood, as in
+the official code: :math:`\tau` is the likelihood of Gaussian noise of standard deviation :math:`\tau/\sqrt 2`, and
+:math:`\tau = \sqrt 2\,\sigma_y` the honest choice for noise :math:`\sigma_y`. The published presets are far sharper, so
+what they draw is spread less than the posterior.
+
+Two chains, neither with an accept step:
 
 * Langevin: :math:`z \leftarrow z + \eta g + \sqrt{2\eta}\,\varepsilon`;
 * under-damped ("hmc"): :math:`v \leftarrow m v + \sqrt\eta\, g + \sqrt{2(1-m)}\,\varepsilon`, then
@@ -29,13 +34,13 @@ PRIOR_WIDTHS = ("sigma", "capped")
 
 @dataclass(frozen=True)
 class MCMCOptions:
-    """The chain's numbers; defaults are the published Langevin preset for latent diffusion.
+    """The chain's numbers; the defaults are no published setting (see ``PRESETS`` in ``samplers/latent_daps.py``).
 
     kind: "langevin" or "hmc".
     steps: chain steps per annealing step, each one decoder pass forward and backward.
     step_size: eta at the first annealing step.
     step_size_end: eta's share that is left at the last annealing step (published: ``lr_min_ratio``).
-    tau: the likelihood's width per measurement, in the measurement's units.
+    tau: the likelihood's width per measurement, in the measurement's units; :attr:`noise_sigma` times sqrt(2).
     momentum: m of the hmc chain, in [0, 1).
     prior_width: "sigma" takes r = sigma as published; "capped" takes r² = sigma²/(1 + sigma²), the posterior
         variance under a unit Gaussian prior, which stays sensible for standardised latents at large sigma.
@@ -70,6 +75,19 @@ class MCMCOptions:
         for name, value in (("measurement_weight", self.weight), ("gradient_clamp", self.gradient_clamp)):
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value}; it must be 0 or a positive number.")
+
+    @property
+    def noise_sigma(self) -> float:
+        """The standard deviation of the Gaussian noise that this likelihood, with its weight, is exact for."""
+        return math.inf if self.weight == 0 else self.tau / math.sqrt(2 * self.weight)
+
+    def sharpness(self, noise_sigma: float) -> float:
+        """How many times the log-likelihood of measurements with noise ``noise_sigma`` is counted: 1 is calibrated.
+
+        >>> round(MCMCOptions(tau=0.01).sharpness(0.05))
+        50
+        """
+        return (noise_sigma / self.noise_sigma) ** 2
 
     @property
     def is_active(self) -> bool:

@@ -27,6 +27,14 @@ _CANVAS = 136
 _FONT_PIXELS = 109  # the only strike in the font's bitmap table
 HELD_OUT_FRACTION = 0.05
 
+#: What training may do to a glyph (`Augmentation`): bounds that `nearest` searches as well.
+HEIGHTS = (42, SIZE - 1)
+WIDTHS = (40, SIZE)
+ASPECT = (0.94, 1.06)
+MOST_ANGLE = 15.0
+MOST_HUE = 0.5
+SATURATION = (0.6, 1.1)
+
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {
     "white": (255, 255, 255),
     "night": (32, 32, 40),
@@ -170,6 +178,16 @@ def compose(
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
+def recolour(rgba: np.ndarray, hue: float, saturation: float = 1.0) -> np.ndarray:
+    """``rgba`` with its hue moved by ``hue`` turns of the colour circle and its saturation multiplied: same shape."""
+    hsv = np.array(Image.fromarray(np.ascontiguousarray(rgba[..., :3])).convert("HSV"))
+    hsv[..., 0] = (hsv[..., 0].astype(int) + int(255 * hue)) % 256
+    if saturation != 1.0:
+        hsv[..., 1] = np.clip(hsv[..., 1] * saturation, 0, 255)
+    rgb = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
+    return np.concatenate([rgb, rgba[..., 3:]], axis=-1)
+
+
 class Augmentation:
     """Random training pictures from the glyphs that are not held out; every draw comes from the given generator.
 
@@ -196,11 +214,11 @@ class Augmentation:
             rgba = self._recolour(rgba, rng)
         size, offset, angle = (CANONICAL_GLYPH, CANONICAL_GLYPH), None, 0.0
         if rng.random() < 0.5:
-            height = int(rng.integers(42, SIZE))
-            width = int(np.clip(round(height * rng.uniform(0.94, 1.06)), 40, SIZE))
+            height = int(rng.integers(HEIGHTS[0], HEIGHTS[1] + 1))
+            width = int(np.clip(round(height * rng.uniform(*ASPECT)), *WIDTHS))
             size = (height, width)
             offset = (int(rng.integers(0, SIZE - height + 1)), int(rng.integers(0, SIZE - width + 1)))
-            angle = rng.uniform(-15, 15) if rng.random() < 0.4 else 0.0
+            angle = rng.uniform(-MOST_ANGLE, MOST_ANGLE) if rng.random() < 0.4 else 0.0
         return compose(rgba, self._background(rng), size, offset, angle), int(self.glyphs.label[i])
 
     def batch(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -213,13 +231,9 @@ class Augmentation:
 
     @staticmethod
     def _recolour(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        hsv = np.array(Image.fromarray(np.ascontiguousarray(rgba[..., :3])).convert("HSV"))
-        reach = 0.08 if rng.random() < 0.75 else 0.5
-        hsv[..., 0] = (hsv[..., 0].astype(int) + int(255 * rng.uniform(-reach, reach))) % 256
-        if rng.random() < 0.3:
-            hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.6, 1.1), 0, 255)
-        rgb = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
-        return np.concatenate([rgb, rgba[..., 3:]], axis=-1)
+        reach = 0.08 if rng.random() < 0.75 else MOST_HUE
+        hue = rng.uniform(-reach, reach)
+        return recolour(rgba, hue, rng.uniform(*SATURATION) if rng.random() < 0.3 else 1.0)
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
         kind = rng.random()

@@ -4,7 +4,8 @@ r"""Annealing levels that are uniform in :math:`\sigma^{1/\rho}` (Karras et al.,
           (\sigma_{min}^{1/\rho} - \sigma_{max}^{1/\rho})\right)^{\rho}, \qquad i = 0 \dots n-1.
 
 DAPS (arXiv 2407.01521) anneals along it with :math:`\rho = 7`: latent 50 levels from 10 to 0.1, pixels 200 from 100 to
-0.1, and a last hop to 0. These are VE noise levels; a flow model needs ``CONST.sigma_from_ve`` of them.
+0.1, and a last hop to 0. Its official code computes one level more and puts 0 in the place of the last, so that it
+anneals to 0.1138 rather than 0.1 and its levels lie up to 14 % above these: ``drop_sigma_min``. These are VE noise levels; a flow model needs ``CONST.sigma_from_ve`` of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from .checks import check_range, check_steps, finish
 __all__ = ["poly_rho"]
 
 
-def poly_rho(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, end_at_zero: bool = True) -> torch.Tensor:
+def poly_rho(
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    rho: float = 7.0,
+    end_at_zero: bool = True,
+    drop_sigma_min: bool = False,
+) -> torch.Tensor:
     """``n`` levels from ``sigma_max`` down to ``sigma_min``, then 0 if ``end_at_zero``.
 
     Args:
@@ -27,9 +35,16 @@ def poly_rho(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, end_a
         sigma_max: largest level, greater than ``sigma_min``.
         rho: 1 spaces evenly in sigma; large rho spends its levels near ``sigma_min``.
         end_at_zero: append the clean level.
+        drop_sigma_min: the first ``n`` of ``n`` + 1 levels, as the official code of DAPS: ``sigma_min`` itself is left
+            out, and the last level lies above it.
 
     Returns:
         float32 ``[n + 1]``, or ``[n]`` without the zero. The two ends are exact.
+
+    >>> poly_rho(50, 0.1, 10.0)[-2:].tolist() == [torch.tensor(0.1).item(), 0.0]
+    True
+    >>> round(poly_rho(50, 0.1, 10.0, drop_sigma_min=True)[-2].item(), 4)
+    0.1138
 
     Raises:
         ValueError: n < 1, rho <= 0, or not 0 < sigma_min < sigma_max < infinity.
@@ -40,4 +55,7 @@ def poly_rho(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, end_a
         raise ValueError(f"rho is {rho:g}; it must be greater than 0 (7 is usual).")
     # In double precision: rho = 7 raises the rounding of a float32 ramp to the seventh power.
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    return finish(torch.linspace(high, low, n, dtype=torch.float64) ** rho, sigma_max, sigma_min, end_at_zero)
+    if not drop_sigma_min:
+        return finish(torch.linspace(high, low, n, dtype=torch.float64) ** rho, sigma_max, sigma_min, end_at_zero)
+    levels = torch.linspace(high, low, n + 1, dtype=torch.float64)[:-1] ** rho
+    return finish(levels, sigma_max, levels[-1].item(), end_at_zero)
