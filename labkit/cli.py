@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         help="use this ComfyUI instead of fetching one (or set COMFYUI_PATH)",
     )
     common.add_argument(
+        "--host",
         "--host-version",
+        dest="host_version",
         metavar="VERSION",
         default=places.MAIN_HOST,
         help=f"the ComfyUI to fetch: {', '.join(archive.version for archive in HOST_ARCHIVES)} (default %(default)s)",
