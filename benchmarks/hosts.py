@@ -63,9 +63,10 @@ def document(results: list[dict[str, object]]) -> str:
         [
             "# Versions of ComfyUI",
             "",
-            "Every test that needs a running ComfyUI or its editor, in each version: `python3 lab.py bench hosts`. One",
-            "version alone: `python3 lab.py test --host 0.20.1 -m host`. Older versions run with the Python packages of",
-            f"the main one, {places.MAIN_HOST}. Versions before 0.16.3 do not know the interface that the nodes are written in.",
+            "Every test that needs a running ComfyUI or its editor, in each version: `python3 lab.py bench hosts`.",
+            "One version alone: `python3 lab.py test --host 0.20.1 -m host`. Older versions run with the Python packages",
+            f"of the main one, {places.MAIN_HOST}. Versions before 0.16.3 do not know the interface that the nodes are",
+            "written in.",
             "",
             "| ComfyUI | passed | failed | skipped | which failed | commit |",
             "|---|---|---|---|---|---|",
