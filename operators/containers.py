@@ -7,6 +7,7 @@ so a process of its own calls them (see :mod:`reader_process`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,13 @@ def _find_by_process(path: Path, kind: str, interrupt: Interrupt) -> dict[str, S
         shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
         if any(n < 0 for n in shape):
             raise ValueError(f"array {shown(name)!r} claims the shape {shape}")
-        return StoredArray(
-            *(path.name, name, shape, dtype),
-            load=lambda frame: READER.read(path, kind, name, frame, interrupt),
-            stored=min(entry.get("stored", size), size),
-            whole=kind == "mat",
-        )
+        whole = kind == "mat"
+
+        def load(frame: int | None) -> np.ndarray:
+            count = math.prod(shape if frame is None or whole else shape[1:]) * dtype.itemsize
+            return READER.read(path, kind, name, frame, count, interrupt)
+
+        return StoredArray(path.name, name, shape, dtype, load, min(entry.get("stored", size), size), whole)
 
     return {entry["name"]: stored(entry) for entry in READER.arrays(path, kind, interrupt)}
 

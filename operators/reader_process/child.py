@@ -3,10 +3,10 @@
 Run by path and never imported by the pack, so it must find everything in the standard library, NumPy and the reader
 itself: torch would make its start slow, and the pack's folder may have any name.
 
-A request is a line of JSON on the standard input: ``do`` (list or read), ``kind`` (mat or hdf5), ``path``, and to read
-``name`` and ``frame``. The answer is two lengths (big-endian, 8 bytes each), that much JSON, and that many bytes of
-an array: never a pickle. The process ends when its standard input does, so it does not outlive the parent, and after a
-minute without work.
+A request is a line of JSON on the standard input: ``do`` (list or read), ``kind`` (mat or hdf5), ``path``, ``seconds``,
+and to read ``name`` and ``frame``. The answer is two lengths (big-endian, 8 bytes each), that much JSON, and that many
+bytes of an array: never a pickle. The process ends when its standard input does, so it does not outlive the parent, and
+after a minute without work.
 """
 
 from __future__ import annotations
@@ -234,13 +234,13 @@ def limit(memory: int, seconds: float | None = None) -> None:
 
 
 def main() -> None:
-    memory, seconds = int(sys.argv[1]), float(sys.argv[2])
+    memory = int(sys.argv[1])
     # Answers go out by a copy of the standard output; what a library may print there goes nowhere.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     limit(memory)
     for request in requests():
-        limit(memory, seconds)
+        limit(memory, request["seconds"])
         head, content = answer(request)
         head = json.dumps(head).encode()
         out.write(struct.pack(">QQ", len(head), len(content)) + head)

@@ -22,8 +22,9 @@ from ..stored_array import Refused
 
 __all__ = ["MEMORY", "READER", "SECONDS", "ReaderProcess"]
 
-#: A reading that takes longer than this many seconds is ended.
+#: A reading that takes longer than this many seconds is ended; a large array has more, for slow and busy machines.
 SECONDS = 60.0
+BYTES_PER_SECOND = 1e7
 #: Address space of the reading process in bytes (where the system has such a limit): four times the largest array.
 MEMORY = 4 * 2**30
 MAX_HEAD = 2**26
@@ -54,17 +55,19 @@ class ReaderProcess:
 
     def arrays(self, path: Path, kind: str, interrupt: Callable[[], None]) -> list[dict[str, Any]]:
         """Name, shape, dtype, stored bytes and reason of refusal of every array in the file."""
-        head, _ = self._ask(path, {"do": "list", "kind": kind}, interrupt)
+        head, _ = self._ask(path, {"do": "list", "kind": kind}, interrupt, SECONDS)
         return head["arrays"]
 
-    def read(self, path: Path, kind: str, name: str, frame: int | None, interrupt: Callable[[], None]) -> np.ndarray:
-        """The values of one array.
+    def read(
+        self, path: Path, kind: str, name: str, frame: int | None, size: int, interrupt: Callable[[], None]
+    ) -> np.ndarray:
+        """The values of one array, or of one index of its first axis: some ``size`` bytes.
 
         Raises:
             ValueError: damaged, too slow, too large, a package is missing: one sentence each.
         """
         request = {"do": "read", "kind": kind, "name": name, "frame": frame}
-        head, content = self._ask(path, request, interrupt)
+        head, content = self._ask(path, request, interrupt, SECONDS + size / BYTES_PER_SECOND)
         if "text" in head:
             return np.array(head["text"], dtype=str).reshape(head["shape"])
         dtype = np.dtype(head["dtype"])
@@ -82,11 +85,13 @@ class ReaderProcess:
                 process.stdin.close()
             process.stdout.close()
 
-    def _ask(self, path: Path, request: dict[str, Any], interrupt: Callable[[], None]) -> tuple[dict[str, Any], Any]:
-        line = json.dumps({**request, "path": os.path.abspath(path)}).encode() + b"\n"
+    def _ask(
+        self, path: Path, request: dict[str, Any], interrupt: Callable[[], None], seconds: float
+    ) -> tuple[dict[str, Any], Any]:
+        request = {**request, "path": os.path.abspath(path), "seconds": seconds}
         with self._lock:
             try:
-                head, content = self._exchange(path.name, line, interrupt)
+                head, content = self._exchange(path.name, request, interrupt)
             except _Gone as problem:
                 raise Refused(
                     f"{path.name!r} is damaged: the process that read it crashed ({problem}); save the file again, or "
@@ -107,14 +112,16 @@ class ReaderProcess:
             raise OSError(head["problem"])
         return head, content
 
-    def _exchange(self, file: str, line: bytes, interrupt: Callable[[], None]) -> tuple[dict[str, Any], bytearray]:
+    def _exchange(
+        self, file: str, request: dict[str, Any], interrupt: Callable[[], None]
+    ) -> tuple[dict[str, Any], bytearray]:
         if self.pid is not None:
             with contextlib.suppress(_Gone):
-                return self._answer(file, line, interrupt)
+                return self._answer(file, request, interrupt)
         self.close()
         self._start(file)
         try:
-            return self._answer(file, line, interrupt)
+            return self._answer(file, request, interrupt)
         except _Gone:
             self.close()
             raise
@@ -125,10 +132,11 @@ class ReaderProcess:
         one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, *(flag for flag, on in flags if on), program, str(MEMORY), str(SECONDS)],
+                [sys.executable, *(flag for flag, on in flags if on), program, str(MEMORY)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                pipesize=2**20,  # fewer turns for a large array, where the system lets one choose
                 env={**os.environ, **one_thread},  # every thread of a linear algebra library reserves address space
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
@@ -138,26 +146,33 @@ class ReaderProcess:
                 "array as .npz, which needs none."
             ) from None
 
-    def _answer(self, file: str, line: bytes, interrupt: Callable[[], None]) -> tuple[dict[str, Any], bytearray]:
+    def _answer(
+        self, file: str, request: dict[str, Any], interrupt: Callable[[], None]
+    ) -> tuple[dict[str, Any], bytearray]:
         process, received, done = self._process, [], threading.Event()
+        seconds = request["seconds"]
+        ends = time.monotonic() + seconds
+
+        def arriving() -> None:  # an answer that is on its way is not given up
+            nonlocal ends
+            ends = time.monotonic() + seconds
 
         def exchange() -> None:
             try:
-                process.stdin.write(line)
+                process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
-                received.append(_receive(process.stdout))
+                received.append(_receive(process.stdout, arriving))
             except (OSError, ValueError, EOFError, MemoryError) as problem:
                 received.append(problem)
             finally:
                 done.set()
 
         threading.Thread(target=exchange, daemon=True).start()
-        ends = time.monotonic() + SECONDS
         while not done.wait(POLL_SECONDS):
             interrupt()
             if time.monotonic() > ends:
                 raise Refused(
-                    f"{file!r} could not be read within {SECONDS:g} seconds, so it may be damaged; save it again, or "
+                    f"{file!r} could not be read within {seconds:.3g} seconds, so it may be damaged; save it again, or "
                     "write its array as .npz."
                 )
         (result,) = received
@@ -170,21 +185,22 @@ class ReaderProcess:
         return result
 
 
-def _receive(stream: Any) -> tuple[dict[str, Any], bytearray]:
-    head_length, length = struct.unpack(">QQ", _exactly(stream, 16))
+def _receive(stream: Any, arriving: Callable[[], None]) -> tuple[dict[str, Any], bytearray]:
+    head_length, length = struct.unpack(">QQ", _exactly(stream, 16, arriving))
     if head_length > MAX_HEAD or length > MEMORY:
         raise ValueError("no answer of ours")
-    return json.loads(_exactly(stream, head_length)), _exactly(stream, length)
+    return json.loads(_exactly(stream, head_length, arriving)), _exactly(stream, length, arriving)
 
 
-def _exactly(stream: Any, count: int) -> bytearray:
+def _exactly(stream: Any, count: int, arriving: Callable[[], None]) -> bytearray:
     content = bytearray(count)
     view, got = memoryview(content), 0
     while got < count:
-        step = stream.readinto(view[got:])
+        step = stream.readinto1(view[got:])
         if not step:
             raise EOFError
         got += step
+        arriving()
     return content
 
 
