@@ -9,7 +9,7 @@ from typing import Any
 
 from ..posterior.metrics_file import read_json
 
-__all__ = ["LeftOut", "names_of", "record_files"]
+__all__ = ["LeftOut", "listed", "names_of", "record_files", "short"]
 
 NOTE_OF_FAILURE = "error.txt"
 #: Names in one sentence; the rest is counted.

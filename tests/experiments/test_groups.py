@@ -164,6 +164,19 @@ class TestGroups:
         for draw in PLOTS.values():
             draw(runs)
 
+    def test_models_are_told_apart_and_an_old_record_stays_with_its_like(self, tmp_path):
+        """Schema 1 did not know the model; one such file must not make all models one."""
+        for image, model in (("cat", "Emoji"), ("dog", "Emoji"), ("owl", None)):
+            edit(write_run(tmp_path / image, GOOD), lambda facts, model=model: facts.update(model=model))
+        assert load_runs([tmp_path]).experiments == ["unnamed runs"]
+        edit(write_run(tmp_path / "hen", GOOD), lambda facts: facts.update(model="Flux"))
+        runs = load_runs([tmp_path])
+        assert {name: len(runs.of(name)) for name in runs.experiments} == {
+            "model Emoji": 2,
+            "model Flux": 1,
+            "model none": 1,
+        }
+
     def test_words_for_what_differs(self):
         assert differences([1, 1], "x") == [[], []]
         assert differences([]) == []
