@@ -83,7 +83,7 @@ def without_repeats(runs: Sequence[Run], images: Sequence[str]) -> tuple[list[Ru
 
 def _repeats_sentence(repeats: list[Run], changed: int) -> str:
     one = len(repeats) == 1
-    names = listed(sorted(short(run.file) for run in repeats))
+    names = listed(sorted(short(run.file, 4) for run in repeats))  # two sets of results may have equal names
     sentence = (
         f"{len(repeats)} {'run repeats another' if one else 'runs repeat others'} (same image, settings and seed), so "
         f"{'it is' if one else 'they are'} left out and the newest counts: {names}."

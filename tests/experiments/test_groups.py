@@ -222,6 +222,8 @@ class TestWhatIsNotFinite:
         table = summary(runs)
         for column in ("PSNR aligned, blind (dB)", "PSNR aligned, oracle (dB)", "mean over particles (dB)"):
             assert [cell(table, f"exp{k}", column) for k in range(3)] == ["30.00", "30.00 (1 of 2)", "–"]
+        # Whatever else a file says of a particle that is not finite.
+        assert [cell(table, f"exp{k}", "SSIM aligned, blind") for k in range(3)] == ["0.900", "0.900 (1 of 2)", "–"]
         assert "over how many of how many" in table.notes[0]
 
     def test_success_counts_it_as_failed(self, runs):
