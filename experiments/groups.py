@@ -79,13 +79,9 @@ def differences(values: Sequence[Any], path: str = "") -> list[list[str]]:
 
 def _of_equal_settings(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
     """Words for what differs, and the runs of equal settings."""
-    settings = [settings_of(run) for run in runs]
-    if any(facts and facts["model"] is None for facts in settings):
-        # Records of schema 1 do not know the model: then it tells nobody apart.
-        settings = [{**facts, "model": None} if facts else facts for facts in settings]
     groups: dict[str, list[Run]] = {}
     shown: dict[str, dict[str, Any]] = {}
-    for run, facts in zip(runs, settings, strict=True):
+    for run, facts in zip(runs, settings_of(runs), strict=True):
         groups.setdefault(_text(facts), []).append(run)
         shown[_text(facts)] = _shown(facts)
     known = [key for key, facts in shown.items() if facts]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["image_keys", "settings_of", "without_repeats"]
 
+#: Decibels; two runs of one setting on two machines differ by less.
+SAME_PSNR = 0.05
+
 
 def image_keys(runs: Sequence[Run]) -> list[str]:
     """One text a run; equal for equal images."""
@@ -31,8 +34,77 @@ def image_keys(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def settings_of(run: Run) -> dict[str, Any]:
-    """Everything recorded that is chosen by a person, except the seed; empty for images that no run was recorded of."""
+def settings_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of each run everything recorded that is chosen by a person, except the seed; empty where no run was recorded.
+
+    Records of schema 1 do not know the model: where runs with otherwise equal settings are all of one, so are they.
+    """
+    settings = [_settings(run) for run in runs]
+    keys = [json.dumps(facts, sort_keys=True) for facts in settings]
+    models: dict[str, set[str]] = {}
+    for key, run in zip(keys, runs, strict=True):
+        if run.metrics["model"] is not None:
+            models.setdefault(key, set()).add(run.metrics["model"])
+    return [
+        {**facts, "model": run.metrics["model"] or (next(iter(models[key])) if len(models.get(key, ())) == 1 else None)}
+        if facts
+        else {}
+        for facts, key, run in zip(settings, keys, runs, strict=True)
+    ]
+
+
+def without_repeats(runs: Sequence[Run], images: Sequence[str]) -> tuple[list[Run], list[str]]:
+    """Every run once, the newest of those that are the same, and a sentence about what was left out.
+
+    Runs of two experiments that a person named apart are two, even if nothing recorded differs. A run without a name
+    repeats one with a name: the host keeps its own copy of what an experiment collects.
+    """
+    found: dict[str, list[Run]] = {}
+    for run, image, settings in zip(runs, images, settings_of(runs), strict=True):
+        found.setdefault(_run_key(run, image, settings), []).append(run)
+    kept: list[Run] = []
+    repeats: list[Run] = []
+    changed = 0
+    for same in found.values():
+        same = sorted(same, key=lambda run: (run.metrics["created"], str(run.file)), reverse=True)
+        first: dict[str, Run] = {}
+        for run in sorted(same, key=lambda run: not run.experiment):  # stable: with a name first, then the newest
+            counted = first.get(run.experiment)
+            if counted is None and not run.experiment:
+                counted = next(iter(first.values()), None)
+            if counted is None:
+                first[run.experiment] = run
+                kept.append(run)
+            else:
+                repeats.append(run)
+                changed += _figures_differ(run, counted)
+    return kept, [_repeats_sentence(repeats, changed)] if repeats else []
+
+
+def _repeats_sentence(repeats: list[Run], changed: int) -> str:
+    one = len(repeats) == 1
+    names = listed(sorted(short(run.file, 4) for run in repeats))  # two sets of results may have equal names
+    sentence = (
+        f"{len(repeats)} {'run repeats another' if one else 'runs repeat others'} (same image, settings and seed), so "
+        f"{'it is' if one else 'they are'} left out and the newest counts: {names}."
+    )
+    if changed:
+        sentence += (
+            f" {'Its figures differ' if one else f'The figures of {changed} differ'}, so something that records do not "
+            "hold, such as the prompt or the checkpoint, was another."
+        )
+    return sentence
+
+
+def _figures_differ(a: Run, b: Run) -> bool:
+    """By more than rounding on another machine does."""
+    scores = [[row["aligned"]["psnr"] for row in run.rows] for run in (a, b)]
+    if len(scores[0]) != len(scores[1]):
+        return True
+    return any(x is not y if x is None or y is None else abs(x - y) > SAME_PSNR for x, y in zip(*scores, strict=True))
+
+
+def _settings(run: Run) -> dict[str, Any]:
     facts = run.metrics
     if not facts["sigmas"] and not facts["options"]:
         return {}
@@ -47,53 +119,10 @@ def settings_of(run: Run) -> dict[str, Any]:
             "sha256": (facts["sigmas_sha256"] or "")[:8],
         },
         "operator": facts["measurement"].get("operator"),
-        "model": facts["model"],
     }
 
 
-def without_repeats(runs: Sequence[Run], images: Sequence[str]) -> tuple[list[Run], list[str]]:
-    """Every run once, the newest of those that are the same, and a sentence about what was left out.
-
-    Runs of two experiments that a person named apart are two, even if nothing recorded differs. A run without a name
-    repeats one with a name: the host keeps its own copy of what an experiment collects.
-    """
-    found: dict[str, list[Run]] = {}
-    for run, image in zip(runs, images, strict=True):
-        found.setdefault(_run_key(run, image), []).append(run)
-    kept: list[Run] = []
-    repeats: list[Run] = []
-    changed = 0
-    for same in found.values():
-        same = sorted(same, key=lambda run: (run.metrics["created"], str(run.file)), reverse=True)
-        first: dict[str, Run] = {}
-        for run in sorted(same, key=lambda run: not run.experiment):  # stable: with a name first, then the newest
-            counted = first.get(run.experiment) or (next(iter(first.values()), None) if not run.experiment else None)
-            if counted is None:
-                first[run.experiment] = run
-                kept.append(run)
-            else:
-                repeats.append(run)
-                changed += run.table["particles"] != counted.table["particles"]
-    return kept, [_repeats_sentence(repeats, changed)] if repeats else []
-
-
-def _repeats_sentence(repeats: list[Run], changed: int) -> str:
-    one = len(repeats) == 1
-    names = listed(sorted(short(run.file) for run in repeats))
-    sentence = (
-        f"{len(repeats)} {'run repeats another' if one else 'runs repeat others'} (same image, settings and seed), so "
-        f"{'it is' if one else 'they are'} left out and the newest counts: {names}."
-    )
-    if changed:
-        sentence += (
-            f" {'Its figures differ' if one else f'The figures of {changed} differ'}, so something that records do not "
-            "hold, such as the prompt or the checkpoint, was another."
-        )
-    return sentence
-
-
-def _run_key(run: Run, image: str) -> str:
-    settings = settings_of(run)
+def _run_key(run: Run, image: str, settings: dict[str, Any]) -> str:
     truth = run.table.get("truth_residual")
     # To six digits: another machine rounds otherwise.
     data = run.metrics["measurement"].get("sha256") if truth is None else f"{truth:.6g}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..posterior.metrics_file import read_json
 
-__all__ = ["LeftOut", "names_of", "record_files"]
+__all__ = ["LeftOut", "listed", "names_of", "record_files", "short"]
 
 NOTE_OF_FAILURE = "error.txt"
 #: Names in one sentence; the rest is counted.
@@ -117,9 +117,9 @@ def listed(names: list[str]) -> str:
     return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
 
 
-def short(path: Path) -> str:
+def short(path: Path, parts: int = 3) -> str:
     """The end of a path, which is what tells runs apart."""
-    return "/".join(path.parts[-3:])
+    return "/".join(path.parts[-parts:])
 
 
 def _is_record(path: Path) -> bool:

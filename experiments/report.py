@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .plots import PLOTS
+from .reading import listed
 from .runs import Runs, load_runs
 from .tables import coverage, every_image, every_pair, paired, phases, summary
 
@@ -61,7 +62,7 @@ def _about(runs: Runs) -> str:
     """What was run, where and with what, in one sentence; several of a kind are all named."""
 
     def named(values) -> str:
-        return ", ".join(dict.fromkeys(str(value) for value in values))
+        return listed(list(dict.fromkeys(str(value) for value in values)))
 
     facts = [run.metrics for run in runs.runs]
     return (

@@ -58,8 +58,8 @@ class Run:
             those that became NaN would make the mean better the more of them there are.
         """
         if choice in CHOICES:
-            return self.chosen(choice)[group][metric]
-        values = [row[group][metric] for row in self.rows]
+            return _score(self.chosen(choice), group, metric)
+        values = [_score(row, group, metric) for row in self.rows]
         if None in values:
             return None
         return fmean(values) if choice == "mean" else pstdev(values)
@@ -199,6 +199,10 @@ def _read(file: Path, left_out: LeftOut) -> tuple[Run | None, str]:
         return None, ""
     experiment, image, question = names_of(file, metrics)
     return Run(experiment or "", image, file.parent, metrics, file), question
+
+
+def _score(row: dict[str, Any], group: str, metric: str) -> float | None:
+    return row[group][metric] if row["finite"] else None
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

@@ -164,6 +164,19 @@ class TestGroups:
         for draw in PLOTS.values():
             draw(runs)
 
+    def test_models_are_told_apart_and_an_old_record_stays_with_its_like(self, tmp_path):
+        """Schema 1 did not know the model; one such file must not make all models one."""
+        for image, model in (("cat", "Emoji"), ("dog", "Emoji"), ("owl", None)):
+            edit(write_run(tmp_path / image, GOOD), lambda facts, model=model: facts.update(model=model))
+        assert load_runs([tmp_path]).experiments == ["unnamed runs"]
+        edit(write_run(tmp_path / "hen", GOOD), lambda facts: facts.update(model="Flux"))
+        runs = load_runs([tmp_path])
+        assert {name: len(runs.of(name)) for name in runs.experiments} == {
+            "model Emoji": 2,
+            "model Flux": 1,
+            "model none": 1,
+        }
+
     def test_words_for_what_differs(self):
         assert differences([1, 1], "x") == [[], []]
         assert differences([]) == []
@@ -209,6 +222,8 @@ class TestWhatIsNotFinite:
         table = summary(runs)
         for column in ("PSNR aligned, blind (dB)", "PSNR aligned, oracle (dB)", "mean over particles (dB)"):
             assert [cell(table, f"exp{k}", column) for k in range(3)] == ["30.00", "30.00 (1 of 2)", "–"]
+        # Whatever else a file says of a particle that is not finite.
+        assert [cell(table, f"exp{k}", "SSIM aligned, blind") for k in range(3)] == ["0.900", "0.900 (1 of 2)", "–"]
         assert "over how many of how many" in table.notes[0]
 
     def test_success_counts_it_as_failed(self, runs):

@@ -118,6 +118,20 @@ def test_the_blind_choice_is_among_those_that_were_kept_and_counts_their_polish(
     assert sent[-1][1]["blind"] == 1
 
 
+def test_at_the_end_the_choice_is_that_of_the_final_residuals():
+    """As in the record and in Compare To Reference, whatever the last step's decoder made of the order."""
+    record = begun()
+    view, sent = listened(record, interval=0.0)
+    step(record, view, 5, residual=(1.001, 1.0))
+    assert sent[-1][1]["blind"] == 1
+    record.final([0, 1], torch.tensor([0.999, 1.0]))
+    record.finish()
+    view.close()
+    message = sent[-1][1]
+    assert message["blind"] == record.to_dict()["final"]["blind"] == 0
+    assert message["final"]["particles"] == [0, 1]
+
+
 def test_a_large_picture_is_sent_small():
     record = begun(particles=1)
     view, sent = listened(record, interval=0.0)
@@ -536,6 +550,7 @@ MALFORMED = [
     [1, 2],
     {},
     remembered(rows=None),
+    remembered(final={"particles": [0, 1], "residual": [1.0]}),
     remembered(rows=[{"step": 0}]),
     remembered(rows=[{**remembered()["rows"][0], "residual": [1.0]}]),
     remembered(status="<b>done</b>"),
