@@ -123,7 +123,7 @@ class Server:
     def start(self, timeout: float = 300.0, on_wait: Callable[[float], None] | None = None) -> Server:
         """Start the host and come back when it answers.
 
-        timeout: seconds; the first start on a cold disk reads several GB of libraries.
+        timeout: seconds without a new line in its log; the first start on a cold disk reads several GB of libraries.
         on_wait: called with the seconds waited, about twice a second.
         Raises ``LabError``: not a ComfyUI, port taken, or it does not come up (with the last lines of its log).
         """
@@ -207,10 +207,13 @@ class Server:
             raise LabError(f"Port {self.port} is taken by another program: choose another one with --port.")
 
     def _wait(self, timeout: float, on_wait: Callable[[float], None] | None) -> None:
-        started = time.monotonic()
+        started = heard = time.monotonic()
+        said = 0
         while True:
             assert self._process is not None
             waited = time.monotonic() - started
+            if (size := self.log.stat().st_size) != said:  # slow is not stuck
+                said, heard = size, time.monotonic()
             status = self._process.poll()
             if status is not None:
                 sentence = (
@@ -221,8 +224,11 @@ class Server:
                 raise StartFailed(f"{sentence} {self._log_says()}")
             if self._answers():
                 return
-            if waited > timeout:
-                raise LabError(f"ComfyUI did not come up within {timeout:.0f} seconds. {self._log_says()}")
+            if time.monotonic() - heard > timeout:
+                raise LabError(
+                    f"ComfyUI did not come up within {waited:.0f} seconds, the last {timeout:.0f} of them without a "
+                    f"word. {self._log_says()}"
+                )
             if on_wait:
                 on_wait(waited)
             time.sleep(0.25)
