@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def torch_sees_gpu(python: str | Path) -> bool:
 
 
 class StartFailed(LabError):
-    """The host ended before it answered."""
+    """The host ended by itself before it answered."""
 
 
 class Server:
@@ -216,12 +217,9 @@ class Server:
                 said, heard = size, time.monotonic()
             status = self._process.poll()
             if status is not None:
-                sentence = (
-                    how_it_ended("ComfyUI", self._process.pid, status)
-                    if status < 0
-                    else f"ComfyUI ended with status {status} before it came up."
-                )
-                raise StartFailed(f"{sentence} {self._log_says()}")
+                if status in (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM)):
+                    raise LabError(f"{how_it_ended('ComfyUI', self._process.pid, status)} {self._log_says()}")
+                raise StartFailed(f"ComfyUI ended with status {status} before it came up. {self._log_says()}")
             if self._answers():
                 return
             if time.monotonic() - heard > timeout:
