@@ -1,7 +1,7 @@
 """Kill every command of ``lab.py`` at random moments, and look at what is left: processes, files, and the next start.
 
     python3 lab.py test -q -s tests/lab/test_kills.py            a few kills, in every test run
-    .lab/venv/bin/python tests/lab/kill_campaign.py --kills 40   the campaign (Linux; about half an hour on two cores)
+    .lab/venv/bin/python tests/kill_campaign.py --kills 40   the campaign (Linux; about half an hour on two cores)
 
 Each kill is SIGKILL or SIGTERM, of ``lab.py`` or of one of the processes below it, after a random time. Then must hold:
 
@@ -34,7 +34,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 MARK = "SAMPLER_LAB_CAMPAIGN"
 GONE = 30.0
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
