@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from patience import patience
+from patience import eventually, patience
 from PIL import Image
 from recorded_runs import particle, write_experiment
 from sampler_lab.experiments.graph import Picture, prompt_of
@@ -208,6 +208,19 @@ def test_a_full_disk_is_one_sentence(server, tmp_path):
     failed = call("exp0", "--count", 1, "--server", server.url, "--out", tmp_path / "results")
     assert failed.returncode == 1
     assert "The results cannot be written" in failed.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking")
+def test_sigterm_takes_the_prompt_back_too(server, client, tmp_path):
+    """On somebody's server, which is not ours to end."""
+    experiment = start("exp0", "--count", 1, "--steps", 400, "--server", server.url, "--out", tmp_path)
+    eventually(lambda: client.queue_state()[0], 120)
+    experiment.terminate()
+    said = "".join(experiment.communicate(timeout=patience(120)))
+    assert experiment.returncode == 143, said
+    assert "Stopped. What was finished is kept" in said
+    assert "Traceback" not in said
+    eventually(lambda: not any(client.queue_state()), 60)
 
 
 def test_two_at_the_same_time_share_the_work(server, tmp_path):
