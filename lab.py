@@ -4,7 +4,9 @@
     python3 lab.py demo       reconstruct a picture from the amplitudes of its Fourier transform
     python3 lab.py test       every test (arguments go on to pytest)
     python3 lab.py serve      open the editor
-    python3 lab.py bench NAME run benchmarks/NAME.py
+    python3 lab.py experiment NAME   run an experiment, or 'experiment report' on what was run
+    python3 lab.py bench NAME        run benchmarks/NAME.py
+    python3 lab.py repair     compare every installed file with what was installed, and mend it
 
 Everything made lies in .lab/ and output/. The work is done in labkit/; this file only finds it, and stays readable for
 Pythons too old to run the rest, so that it can say so.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..labkit.files import whole_file, write_whole
 from .plots import PLOTS
 from .reading import listed
 from .runs import Runs, load_runs
@@ -36,12 +37,13 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
     for table in tables:
         for suffix, text in ((".csv", table.to_csv()), (".tex", table.to_latex())):
             files.append(out / "tables" / f"{table.name}{suffix}")
-            files[-1].write_text(text, encoding="utf-8")
+            write_whole(files[-1], text.encode())
     for name, draw in PLOTS.items():
         files.append(out / "plots" / f"{name}.png")
-        draw(runs).savefig(files[-1])
+        with whole_file(files[-1]) as picture:
+            draw(runs).savefig(picture)
     report = out / "report.md"
-    report.write_text(_text(runs, tables), encoding="utf-8")
+    write_whole(report, _text(runs, tables).encode())
     return [report, *files]
 
 

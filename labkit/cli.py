@@ -164,7 +164,7 @@ def _stay(console: Console, server: Server) -> None:
 
 def _test(console: Console, options: argparse.Namespace) -> int:
     host = _prepare(console, options, tests=True)
-    return _run(console, host, "The tests", ["-m", "pytest", *options.rest], cwd=places.ROOT)
+    return _run(console, host, "The test run", ["-m", "pytest", *options.rest], cwd=places.ROOT)
 
 
 def _check(console: Console, options: argparse.Namespace) -> int:

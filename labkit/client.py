@@ -31,11 +31,16 @@ UPLOADS = "sampler_lab_uploads"
 
 
 class Client:
-    """One client of one server. Every call raises ``ServerGone`` when nobody answers at ``url``."""
+    """One client of one server. Every call raises ``ServerGone`` when nobody answers at ``url``.
 
-    def __init__(self, url: str, timeout: float = 60.0) -> None:
+    timeout: seconds for one answer. since_news: whether the limits of ``wait`` and ``run`` count from the last news of
+    the run (a node begun, a step done) instead of from its beginning, so that a slow machine may take its time.
+    """
+
+    def __init__(self, url: str, timeout: float = 60.0, since_news: bool = False) -> None:
         self.url = url.rstrip("/")
         self.timeout = timeout
+        self.since_news = since_news
         self.client_id = uuid.uuid4().hex
 
     def system_stats(self) -> dict[str, Any]:
@@ -186,16 +191,25 @@ class Client:
     ) -> Result:
         """Listen for progress, and look into the history for the end; closes ``socket``."""
         ends = None if timeout is None else time.monotonic() + timeout
+
+        def heard(progress: Progress) -> None:
+            nonlocal ends
+            if on_progress:
+                on_progress(progress)
+            if self.since_news and timeout is not None:
+                ends = time.monotonic() + timeout
+
         try:
             while True:
                 # Listen first: a quick run would be in the history before its messages are read.
                 pause = min(time.monotonic() + 2.0, ends or float("inf"))
-                socket = self._follow(socket, prompt_id, types, on_progress, pause)
+                socket = self._follow(socket, prompt_id, types, heard, pause)
                 entry = self.history(prompt_id)
                 if entry is not None:
                     return result_of(prompt_id, entry)
                 if ends is not None and time.monotonic() > ends:
-                    raise LabError(f"The run {prompt_id} is not finished after {timeout:.0f} seconds.")
+                    since = " without news" if self.since_news else ""
+                    raise LabError(f"The run {prompt_id} is not finished after {timeout:.0f} seconds{since}.")
         finally:
             if socket is not None:
                 socket.close()
@@ -205,7 +219,7 @@ class Client:
         socket: WebSocket | None,
         prompt_id: str,
         types: dict[str, str],
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[Progress], None],
         pause: float,
     ) -> WebSocket | None:
         """Read messages until the run seems over or it is ``pause`` o'clock; the socket, or ``None`` once dead."""
@@ -227,7 +241,7 @@ class Client:
                 ):
                     time.sleep(0.05)  # the history is written just after the message
                     return socket
-                if on_progress and kind in ("executing", "progress"):
+                if kind in ("executing", "progress"):
                     value, maximum = int(data.get("value", 0)), int(data.get("max", 0))
                     on_progress(Progress(str(node), types.get(str(node), ""), value, maximum))
         except OSError:  # WebSocketClosed among them

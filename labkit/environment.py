@@ -33,7 +33,7 @@ _NO_NETWORK = re.compile(
     r"|getaddrinfo failed|nodename nor servname|Network is unreachable|No route to host|ConnectTimeout|ReadTimeout"
     r"|ProxyError|Connection refused|Connection reset|Remote end closed connection|RemoteDisconnected",
 )
-_WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES|HashMismatch|Hashes are required", re.IGNORECASE)
+_WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES", re.IGNORECASE)
 _NO_SPACE = re.compile(r"No space left on device|not enough space on the disk", re.IGNORECASE)
 _COLLECTING = re.compile(r"^\s*(?:Collecting|Downloading|Using cached) (\S+)")
 #: pip settings of the person's that would take packages elsewhere.

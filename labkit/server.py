@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def torch_sees_gpu(python: str | Path) -> bool:
 
 
 class StartFailed(LabError):
-    """The host ended before it answered."""
+    """The host ended by itself before it answered."""
 
 
 class Server:
@@ -123,7 +124,7 @@ class Server:
     def start(self, timeout: float = 300.0, on_wait: Callable[[float], None] | None = None) -> Server:
         """Start the host and come back when it answers.
 
-        timeout: seconds; the first start on a cold disk reads several GB of libraries.
+        timeout: seconds without a new line in its log; the first start on a cold disk reads several GB of libraries.
         on_wait: called with the seconds waited, about twice a second.
         Raises ``LabError``: not a ComfyUI, port taken, or it does not come up (with the last lines of its log).
         """
@@ -207,22 +208,25 @@ class Server:
             raise LabError(f"Port {self.port} is taken by another program: choose another one with --port.")
 
     def _wait(self, timeout: float, on_wait: Callable[[float], None] | None) -> None:
-        started = time.monotonic()
+        started = heard = time.monotonic()
+        said = 0
         while True:
             assert self._process is not None
             waited = time.monotonic() - started
+            if (size := self.log.stat().st_size) != said:  # slow is not stuck
+                said, heard = size, time.monotonic()
             status = self._process.poll()
             if status is not None:
-                sentence = (
-                    how_it_ended("ComfyUI", self._process.pid, status)
-                    if status < 0
-                    else f"ComfyUI ended with status {status} before it came up."
-                )
-                raise StartFailed(f"{sentence} {self._log_says()}")
+                if status in (-signal.SIGTERM, -getattr(signal, "SIGKILL", signal.SIGTERM)):
+                    raise LabError(f"{how_it_ended('ComfyUI', self._process.pid, status)} {self._log_says()}")
+                raise StartFailed(f"ComfyUI ended with status {status} before it came up. {self._log_says()}")
             if self._answers():
                 return
-            if waited > timeout:
-                raise LabError(f"ComfyUI did not come up within {timeout:.0f} seconds. {self._log_says()}")
+            if time.monotonic() - heard > timeout:
+                raise LabError(
+                    f"ComfyUI did not come up within {waited:.0f} seconds, the last {timeout:.0f} of them without a "
+                    f"word. {self._log_says()}"
+                )
             if on_wait:
                 on_wait(waited)
             time.sleep(0.25)

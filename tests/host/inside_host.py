@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +45,13 @@ def sentence(call: Callable, *arguments: object, **named: object) -> str:
 
 
 def found_by(probe: str, comfyui: Path, timeout: float = 300) -> dict:
-    """What the probe in this folder writes, as JSON in its last line, when it is run inside ``comfyui``."""
+    """What the probe in this folder writes, as JSON in its last line, when it is run inside ``comfyui``.
+
+    timeout: seconds in which it has not computed; one that computes may take as long as its machine needs.
+    """
+    from patience import run_while_it_works  # the tests' folder is not on the path of the probe itself
+
     command = [sys.executable, str(Path(__file__).with_name(probe)), str(comfyui)]
-    ended = subprocess.run(command, cwd=comfyui, capture_output=True, text=True, timeout=timeout, check=False)
+    ended = run_while_it_works(command, timeout, cwd=comfyui)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return json.loads(ended.stdout.splitlines()[-1])

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import eventually, patience
 from PIL import Image
 from recorded_runs import particle, write_experiment
 from sampler_lab.experiments.graph import Picture, prompt_of
@@ -174,7 +175,7 @@ def test_ctrl_c_takes_the_prompt_back(client, template, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         client.run(prompt, on_progress=stop)
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + patience(60)
     while any(client.queue_state()):
         assert time.monotonic() < ends, "the prompt still runs"
         time.sleep(0.2)
@@ -210,11 +211,24 @@ def test_a_full_disk_is_one_sentence(server, tmp_path):
     assert "The results cannot be written" in failed.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking")
+def test_sigterm_takes_the_prompt_back_too(server, client, tmp_path):
+    """On somebody's server, which is not ours to end."""
+    experiment = start("exp0", "--count", 1, "--steps", 400, "--server", server.url, "--out", tmp_path)
+    eventually(lambda: client.queue_state()[0], 120)
+    experiment.terminate()
+    said = "".join(experiment.communicate(timeout=patience(120)))
+    assert experiment.returncode == 143, said
+    assert "Stopped. What was finished is kept" in said
+    assert "Traceback" not in said
+    eventually(lambda: not any(client.queue_state()), 60)
+
+
 def test_two_at_the_same_time_share_the_work(server, tmp_path):
     """Two of the same command, with one --out: each image is done once, by one of them."""
     arguments = ["exp3", "--count", 3, "--steps", 2, "--server", server.url, "--out", tmp_path / "results"]
     both = [start(*arguments) for _ in range(2)]
-    said = ["".join(each.communicate(timeout=600)) for each in both]
+    said = ["".join(each.communicate(timeout=patience(600))) for each in both]
     assert not any("Traceback" in each for each in said)
     home = tmp_path / "results" / "exp3"
     names = json.loads((home / "experiment.json").read_text())["images"]

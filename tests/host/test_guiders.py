@@ -26,7 +26,7 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def probe(comfyui: Path) -> dict:
     """What the probe measured inside the host."""
-    return found_by("guiders_probe.py", comfyui, timeout=600)
+    return found_by("guiders_probe.py", comfyui)
 
 
 def test_at_zero_strength_every_bit_is_that_of_the_plain_guider(probe):

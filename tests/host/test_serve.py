@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import patience
 from sampler_lab.labkit.client import Client
 from sampler_lab.labkit.outcome import ServerGone
 
@@ -35,7 +36,7 @@ def test_ctrl_c_stops_the_server_and_is_no_failure(comfyui):
         client = Client(re.search(r"http://\S+?(?=,)", line)[0])
         assert client.system_stats()["system"]["comfyui_version"]
         lab.send_signal(signal.SIGINT)
-        rest, errors = lab.communicate(timeout=60)
+        rest, errors = lab.communicate(timeout=patience(60))
     finally:
         lab.kill()
         lab.wait()

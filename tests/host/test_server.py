@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
+from patience import patience
 from sampler_lab.labkit.client import Client
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted, ServerGone
@@ -165,7 +167,21 @@ def test_a_waiting_run_is_cancelled_without_starting(client):
 def test_a_time_limit_ends_the_waiting(client):
     prompt_id = client.queue(long_run(seed=4))
     with pytest.raises(LabError, match="is not finished after 1 seconds"):
-        client.wait(prompt_id, timeout=1)
+        Client(client.url).wait(prompt_id, timeout=1)
+
+
+def test_a_limit_since_the_last_news_lets_a_slow_run_go_on(client):
+    prompt_id, limit = client.queue(long_run(seed=5)), patience(10)
+    seen = []
+
+    def be_slow(progress):
+        seen.append(progress)
+        if len(seen) == 1:
+            time.sleep(limit + 1)
+            client.cancel(prompt_id)
+
+    with pytest.raises(RunInterrupted):
+        client.wait(prompt_id, on_progress=be_slow, timeout=limit)
 
 
 def test_a_server_that_is_gone_is_named():

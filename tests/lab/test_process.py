@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
+import psutil
 import pytest
+from patience import computed, eventually, patience, run_while_it_works
 from sampler_lab.labkit import places
 from sampler_lab.labkit.archive import HostArchive, sha256_of
 from sampler_lab.labkit.client import Client
@@ -64,9 +65,33 @@ def test_a_host_that_ends_shows_the_end_of_its_log(tmp_path):
 def test_a_host_that_hangs_is_stopped(tmp_path):
     host = broken_host(tmp_path / "host", "import time; print('thinking'); time.sleep(600)")
     server = Server(host, base=tmp_path / "base", cpu=True)
-    with pytest.raises(LabError, match=r"(?s)did not come up within 1 seconds.*thinking"):
+    with pytest.raises(LabError, match=r"(?s)did not come up within \d+ seconds, the last 1 of.*thinking"):
         server.start(timeout=1)
     assert server.pid is None
+
+
+def test_a_host_that_is_slow_but_says_so_is_waited_for(tmp_path):
+    program = "import time\nfor k in range(8):\n    print(k, flush=True); time.sleep(0.5)\n" + ANSWERING
+    with Server(broken_host(tmp_path / "host", program), base=tmp_path / "base", cpu=True).start(timeout=3) as server:
+        assert server.pid
+
+
+def test_a_program_that_does_not_compute_any_more_is_stopped():
+    computing = "import time\nwhile time.process_time() < 3: pass\nprint('done')"
+    assert run_while_it_works([sys.executable, "-c", computing]).stdout == "done\n"
+    with pytest.raises(TimeoutError, match="has not computed for 2 seconds"):
+        run_while_it_works([sys.executable, "-c", "import time; time.sleep(600)"], idle=2)
+
+
+def test_what_a_program_computes_is_counted_with_what_it_started():
+    child = "import time\nwhile True: pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", code]) as program:
+        try:
+            eventually(lambda: computed(program.pid) > 1)
+        finally:
+            for each in (*psutil.Process(program.pid).children(), program):
+                each.kill()
 
 
 def test_a_folder_without_a_host_is_refused(tmp_path):
@@ -138,7 +163,7 @@ def test_a_program_that_is_run_goes_with_whoever_runs_it(tmp_path, number):
     runner = program_run_by(tmp_path, SAY_PID + "time.sleep(600)", stderr=subprocess.DEVNULL)
     pid = int(eventually(lambda: (tmp_path / "note").exists() and (tmp_path / "note").read_text()))
     runner.send_signal(number)
-    runner.wait(60)
+    runner.wait(patience(60))
     eventually(lambda: not is_alive(pid))
 
 
@@ -159,7 +184,7 @@ def test_a_program_that_listens_to_sigterm_may_tidy_up_when_its_starter_is_kille
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_program_that_is_killed_is_named(tmp_path):
     runner = program_run_by(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", stderr=subprocess.PIPE)
-    said = runner.communicate(timeout=60)[1]
+    said = runner.communicate(timeout=patience(60))[1]
     assert runner.returncode == 128 + signal.SIGKILL
     assert said.startswith("The program (process ")
     assert "was killed from outside (SIGKILL); mostly the system does that when the memory is full" in said
@@ -169,7 +194,7 @@ def test_a_program_that_is_killed_is_named(tmp_path):
 def test_a_program_that_is_run_has_the_keyboard_and_its_status_is_ours(tmp_path):
     program = "note.write_text(input()); sys.exit(5)"
     runner = program_run_by(tmp_path, program, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    said = runner.communicate("typed\n", timeout=60)[1]
+    said = runner.communicate("typed\n", timeout=patience(60))[1]
     assert (runner.returncode, said, (tmp_path / "note").read_text()) == (5, "", "typed")
 
 
@@ -342,16 +367,6 @@ def test_a_folder_in_the_way_of_the_link_is_left_alone(tmp_path):
     (tmp_path / "link").mkdir()
     with pytest.raises(LabError, match="is in the way: remove it"):
         link_folder(tmp_path, tmp_path / "link")
-
-
-def eventually(condition, seconds: float = 30.0):
-    """The first true value of ``condition``; fails when none comes."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if value := condition():
-            return value
-        time.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 def is_alive(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """Kill every command of ``lab.py`` at random moments, and look at what is left: processes, files, and the next start.
 
     python3 lab.py test -q -s tests/lab/test_kills.py            a few kills, in every test run
-    .lab/venv/bin/python tests/lab/kill_campaign.py --kills 40   the campaign (Linux; about half an hour on two cores)
+    .lab/venv/bin/python tests/kill_campaign.py --kills 40   the campaign (Linux; about half an hour on two cores)
 
 Each kill is SIGKILL or SIGTERM, of ``lab.py`` or of one of the processes below it, after a random time. Then must hold:
 
@@ -34,7 +34,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 MARK = "SAMPLER_LAB_CAMPAIGN"
 GONE = 30.0
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
@@ -42,21 +42,26 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Command:
-    """arguments: of ``lab.py``. longest: seconds within which the kill comes. ends: whether it ends by itself."""
+    """One command.
+
+    arguments: of ``lab.py``. longest: seconds within which the kill comes. ends: whether it ends by itself.
+    at_work: what its host's log says when there is something to lose.
+    """
 
     name: str
     arguments: tuple[str, ...]
     longest: float
     ends: bool = True
+    at_work: str = "got prompt"
 
 
 def commands(results: Path, bench: Path) -> list[Command]:
     """Every command, as short as it can be while it still does all that it does."""
-    quick = ("--num_samples", "2", "--steps", "2", "--count", "3")
+    quick = ("--num_samples", "2", "--steps", "2", "--count", "8")
     return [
         Command("experiment", ("experiment", "exp3", *quick, "--out", str(results)), 70),
         Command("demo", ("demo",), 100),
-        Command("serve", ("serve", "--port", str(_free_port())), 50, ends=False),
+        Command("serve", ("serve", "--port", str(_free_port())), 50, ends=False, at_work="To see the GUI"),
         Command("test", ("test", "-q", "tests/host/test_server.py"), 60),
         Command("bench", ("bench", "latent_daps", "--glyphs", "1", "--out", str(bench)), 40, ends=False),
     ]
@@ -86,10 +91,13 @@ class Campaign:
         self.results = folder / "results"
         self.commands = {each.name: each for each in commands(self.results, folder / "bench")}
 
-    def kill(self, command: Command, number: signal.Signals, below: bool, after: float) -> None:
-        """Start, kill, look. below: not lab.py itself, but a process that it has started."""
+    def kill(self, command: Command, number: signal.Signals, below: bool, after: float, late: bool = False) -> None:
+        """Start, kill, look. below: not lab.py itself, but a process that it has started. late: count from when the
+        host is at work."""
         finished = contents(self.results)
         with started(command, self.folder) as run:
+            if late:
+                wait_for_work(command, run.process)
             ends = time.monotonic() + after
             while time.monotonic() < ends and run.process.poll() is None:
                 time.sleep(0.02)
@@ -230,6 +238,17 @@ def bad_files(folders: Sequence[Path]) -> list[str]:
     return wrong
 
 
+def wait_for_work(command: Command, process: subprocess.Popen) -> None:
+    """Until the host of the command is at work, or the command is over."""
+    log = ROOT / ".lab" / "running" / f"{command.name}-1" / "server.log"
+    began = time.time()
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            if log.stat().st_mtime > began and command.at_work in log.read_text(errors="replace"):
+                return
+        time.sleep(0.1)
+
+
 def new_demos(since: Path) -> list[Path]:
     """Folders of demos that were made after the folder ``since``."""
     begin = since.stat().st_ctime if not (since / "begin").exists() else (since / "begin").stat().st_mtime
@@ -248,16 +267,21 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run_campaign(kills: int, seed: int, folder: Path, names: Sequence[str] = (), finish: bool = True) -> Report:
-    """``kills`` of them, the commands in turns; then each command once to its end."""
+def run_campaign(
+    kills: int, seed: int, folder: Path, names: Sequence[str] = (), finish: bool = True, late: bool = False
+) -> Report:
+    """``kills`` of them, the commands in turns; then each command once to its end.
+
+    late: kill only when a host is at work, within half a minute.
+    """
     (folder / "begin").write_text("")
     campaign = Campaign(folder, seed)
     chosen = [campaign.commands[name] for name in names] or list(campaign.commands.values())
     for k in range(kills):
         command = chosen[k % len(chosen)]
         round_number = k // len(chosen)
-        after = campaign.random.uniform(0.1, command.longest)
-        campaign.kill(command, SIGNALS[round_number % 2], below=round_number % 8 in (3, 6), after=after)
+        after = campaign.random.uniform(0.1, min(command.longest, 30) if late else command.longest)
+        campaign.kill(command, SIGNALS[round_number % 2], below=round_number % 8 in (3, 6), after=after, late=late)
         say(f"{k + 1} of {kills}: {command.name} after {after:.1f} s, {len(campaign.report.wrong)} faults")
     if finish:
         for command in chosen:
@@ -270,9 +294,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=(), help="these commands only")
+    parser.add_argument("--late", action="store_true", help="only while a host is at work (experiment, demo, serve)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sampler-lab-kills-") as folder:
-        report = run_campaign(asked.kills, asked.seed, Path(folder), asked.only)
+        report = run_campaign(asked.kills, asked.seed, Path(folder), asked.only, late=asked.late)
     say(report.text())
     return 1 if report.wrong else 0
 
