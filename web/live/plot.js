@@ -1,6 +1,8 @@
 // Two plots over the steps of a run: residuals (log axis, against the noise floor) and the mean pairwise distance.
 // Own SVG, built from elements and text; no markup is parsed.
 
+import { short } from "./words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 52; // the axis's title and its numbers
 const RIGHT = 8;
@@ -165,6 +167,9 @@ export function drawDistance(svg, width, height, message, words) {
   const y = (value) => (value === null ? null : 2 + (1 - value / most) * (height - 4));
   draw(svg, "line", { x1: LEFT, x2: axis.right, y1: y(0), y2: y(0), stroke: "currentColor", opacity: 0.4 });
   label(svg, LEFT - 4, y(0) + 1, "0", "end", { opacity: 0.8 });
+  if (height > 30 && points.some((point) => point.distance > 0)) {
+    label(svg, LEFT - 4, y(most) + 9, short(most), "end", { opacity: 0.8 });
+  }
   const path = draw(svg, "path", {
     d: pathOf(points.map((point) => [axis.x(point.step), y(point.distance)])),
     fill: "none",
