@@ -97,7 +97,7 @@ def _levels(tools: _Tools, host: Host, archive: Path, comfyui: Path) -> str:
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(pack)
     logs = comfyui.parent / "logs"
-    with Server(comfyui, base=comfyui, python=host.python, log=logs / "server.log") as server:
+    with Server(comfyui, base=comfyui, python=host.python, private=logs) as server:
         said = tools.run("comfy-test", ["run", "--server-url", server.url], pack, COMFY_TEST_LOGS_DIR=str(logs))
     passed = said.count("] PASSED")
     if not passed:
