@@ -30,6 +30,8 @@ NO_NATIVE = {"er_sde_cfg_pp"}
 DIFFERENT = {
     ("gradient_estimation_cfg_pp", "flow"): (0.02, 1.0, "the host takes a flow model for VE"),
     ("dpmpp_2m_cfg_pp", "flow"): (0.02, 1.0, "the host takes a flow model for VE"),
+    ("gradient_estimation", "flow"): (0.0, 0.2, "the published step in VE coordinates, the host's in the flow's own"),
+    ("euler_ancestral_cfg_pp", "flow"): (0.0, 0.5, "from pure noise the host's first step ignores eta"),
     ("dpmpp_2m", "flow"): (0.0, 0.1, "the ratio of steps is limited here"),
     ("res_multistep", "flow"): (0.0, 0.1, "the ratio of steps is limited here"),
     ("res_multistep_cfg_pp", "edm"): (0.02, 1.0, "the host leaves (1 - e^-h)(D - u) out after its first step"),
