@@ -114,6 +114,9 @@ class SamplerLabSamplerSelect(io.ComfyNode):
         return io.NodeOutput(catalogue_sampler(chosen), describe(chosen))
 
 
-#: Families with nothing to set are in Sampler Select only.
-FAMILIES = tuple(dict.fromkeys(each.family for each in CATALOGUE if each.options))
+#: Families with nothing to set are in Sampler Select only; RES without noise, with a form only, is the node of its
+#: ancestral family at eta 0.
+FAMILIES = tuple(
+    dict.fromkeys(each.family for each in CATALOGUE if {option.name for option in each.options} - {"form"})
+)
 NODES = [SamplerLabSamplerSelect, *(family_node(family) for family in FAMILIES)]

@@ -8,24 +8,30 @@ from inside_host import enter_host
 
 enter_host()
 
+import comfy.cli_args  # noqa: E402
 import comfy.latent_formats  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.sd  # noqa: E402
 from comfy.ldm.models.autoencoder import AutoencoderKL  # noqa: E402
 from sampler_lab.host.decoder import DifferentiableDecoder  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_model, emoji_vae  # noqa: E402
+from sampler_lab.operators import PhaseRetrieval  # noqa: E402
+from sampler_lab.posterior.likelihood import Likelihood  # noqa: E402
 
 CHANNELS = {"double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32}
 LAYERS = {"ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}
 
 
-def stock_vae() -> comfy.sd.VAE:
-    """The host's own autoencoder with random weights, made under inference mode as the host's loaders make it."""
+def stock_vae(dtype: torch.dtype | None = torch.float32) -> comfy.sd.VAE:
+    """The host's own autoencoder with random weights, made under inference mode as the host's loaders make it.
+
+    dtype None: what the host's command line says.
+    """
     params = {"embed_dim": 4, "ddconfig": CHANNELS | LAYERS}
     generator = torch.Generator().manual_seed(0)
     shapes = {name: tensor.shape for name, tensor in AutoencoderKL(**params).state_dict().items()}
     weights = {name: 0.05 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-    vae = comfy.sd.VAE(sd=weights, config={"params": params}, dtype=torch.float32)
+    vae = comfy.sd.VAE(sd=weights, config={"params": params}, dtype=dtype)
     vae.upscale_ratio = vae.downscale_ratio = 2
     return vae
 
@@ -51,6 +57,18 @@ def refusal(*arguments) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def with_fp16_vae(z: torch.Tensor, model) -> dict:
+    """A likelihood's gradient as a host started with --fp16-vae has it, on a processor with bfloat16 in hardware."""
+    comfy.cli_args.args.fp16_vae = True
+    decoder = loaded(stock_vae(None), model)
+    comfy.cli_args.args.fp16_vae = False
+    measurement = PhaseRetrieval().measure(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16), seed=1)
+    supported, torch.cpu._is_avx512_bf16_supported = torch.cpu._is_avx512_bf16_supported, lambda: True
+    residual, gradient = Likelihood(measurement, decoder).residual_and_gradient(z)
+    torch.cpu._is_avx512_bf16_supported = supported
+    return {"dtype": str(decoder.dtype), "finite": bool(torch.isfinite(gradient).all() and (residual > 0).all())}
 
 
 @torch.inference_mode()
@@ -85,6 +103,7 @@ def measure() -> dict:
         "shape": shape,
         "gradient": float(stock.abs().sum()),
         "as the host decodes": float((unclamped.clamp(-1, 1) - host_image).abs().max()),
+        "fp16 vae": with_fp16_vae(z, model),
         "half": float((of_half - stock).abs().max() / stock.abs().max()),
         "kinds": sorted(map(list, kinds)),
         "inference constants": float(wan.abs().sum()),

@@ -37,3 +37,8 @@ def test_memory_is_asked_for_every_particle(probe):
 
 def test_a_vae_of_another_model_is_one_sentence(probe):
     assert "connect the VAE that belongs to the model" in probe["channels"]
+
+
+def test_with_fp16_vae_there_is_a_gradient(probe):
+    """bfloat16 is not forced upon weights that are half already: torch would refuse to mix them."""
+    assert probe["fp16 vae"] == {"dtype": "torch.float16", "finite": True}

@@ -11,6 +11,8 @@ pytestmark = pytest.mark.host
 
 NODE = "ModelNoiseScale"
 SCALE = 8.0
+#: What ours must be as noisy as where the host's CFG++ form is missing, or takes a flow model for VE.
+WITHOUT_CFG_PP = {"er_sde_cfg_pp": "er_sde", "dpmpp_2s_ancestral_cfg_pp": "dpmpp_2s_ancestral"}
 STOCHASTIC = [each.name for each in CATALOGUE if each.stochastic]
 
 
@@ -24,8 +26,7 @@ def spread(server, object_info):
     sigmas = g.add("BasicScheduler", model=g.model, scheduler="simple", steps=12, denoise=1.0)
     noisy = g.add("SplitSigmas", sigmas=sigmas, step=6)
     for name in STOCHASTIC:
-        # The host has no er_sde with CFG++; its own without is what ours must be as noisy as.
-        native = name if name != "er_sde_cfg_pp" else "er_sde"
+        native = WITHOUT_CFG_PP.get(name, name)
         g.save(f"{name} host", g.custom(g.sampler(native), noisy, g.guider(1.0)))
         g.save(f"{name} ours", g.custom(g.sampler(f"lab_{name}"), noisy, g.guider(1.0)))
     return {name: latent.std().item() for name, latent in g.run(Client(server.url)).items()}
@@ -59,6 +60,5 @@ def test_latent_daps_noises_again_as_strongly_as_the_host_starts(client, object_
         )
         g.save("latent", g.custom(sampler, sigmas, g.guider(1.0)))
         found[scale] = g.run(client)["latent"].std().item()
-    # At 0.5 the host divides by 1 - 0.5: the noise has the deviation of the scale, beside a picture of about 1.
-    assert found[SCALE] == pytest.approx(SCALE, rel=0.25)
-    assert found[1.0] < 3
+    # At 0.5 the host divides by 1 - 0.5: the noise has the deviation of the scale, beside a picture of 0.5 to 1.4.
+    assert 4.7 < found[SCALE] / found[1.0] < 7.3

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.host
 
 BOTH = pytest.mark.parametrize("kind", ["edm", "flow"])
 STEPS = 3
-FAMILIES = tuple(dict.fromkeys(each.family for each in CATALOGUE if each.options))
+FAMILIES = tuple(
+    dict.fromkeys(each.family for each in CATALOGUE if {option.name for option in each.options} - {"form"})
+)
 #: What an option needs beside it to have an effect.
 BESIDE = {("er_sde", "eta"): {"solver_type": "reverse_sde"}}
 
