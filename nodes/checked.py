@@ -29,11 +29,10 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     execute = node.execute.__func__
     if getattr(execute, "checks_inputs", False):
         return node
-    declared = _declared(node)
 
     @functools.wraps(execute)
     def execute_checked(cls: type[io.ComfyNode], *arguments: Any, **values: Any) -> io.NodeOutput:
-        check_inputs(declared, values)
+        check_inputs(_declared(node), values)  # asked each time: a list of files grows
         with collected() as notices:
             output = execute(cls, *arguments, **values)
         return _with_notices(output, notices)
