@@ -13,7 +13,14 @@ from typing import Any
 import torch
 
 from ..host.decoder import DifferentiableDecoder
-from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, without_the_samplers_hooks
+from ..host.guiders_base import (
+    NO_OPTIONS,
+    CFGGuider,
+    flow_or_ve,
+    raise_if_cancelled,
+    tell_about_cfg_pp,
+    without_the_samplers_hooks,
+)
 from ..host.latents import check_latent
 from ..operators import Measurement
 from ..posterior.guidance import GuidanceOptions, guide
@@ -56,20 +63,21 @@ class LikelihoodGuider(CFGGuider):
         return super().sample(noise, latent_image, *more, **named)
 
     def inner_sample(
-        self, noise: torch.Tensor, latent_image: Any, device: torch.device, *more: Any, **named: Any
+        self, noise: torch.Tensor, latent_image: Any, device: torch.device, sampler: Any, *more: Any, **named: Any
     ) -> torch.Tensor:
         """Load the decoder for as long as sampling lasts."""
+        tell_about_cfg_pp(self, sampler)
         options = self.likelihood_options
         if self.likelihood_record is not None:
             self.likelihood_record.clear()
         if options.weight == 0:
-            return super().inner_sample(noise, latent_image, device, *more, **named)
+            return super().inner_sample(noise, latent_image, device, sampler, *more, **named)
         decoder = DifferentiableDecoder(self.likelihood_vae, self.model_patcher)
         measurement = self.likelihood_measurement.to(device)
         try:
             decoder.load(options.micro_batch or len(noise), tuple(noise.shape[1:]))
             self._likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
-            return super().inner_sample(noise, latent_image, device, *more, **named)
+            return super().inner_sample(noise, latent_image, device, sampler, *more, **named)
         finally:
             self._likelihood = None
             decoder.release()

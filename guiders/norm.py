@@ -11,7 +11,14 @@ from typing import Any
 
 import torch
 
-from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, sigma_at_percent, with_first_post_cfg_hook
+from ..host.guiders_base import (
+    NO_OPTIONS,
+    CFGGuider,
+    flow_or_ve,
+    sigma_at_percent,
+    tell_about_cfg_pp,
+    with_first_post_cfg_hook,
+)
 from ..host.notices import notify
 from .limits import GuidanceLimits, rms
 from .record import GuidanceRecord
@@ -42,8 +49,11 @@ class NormGuider(CFGGuider):
     norm_limits = GuidanceLimits()
     norm_record: GuidanceRecord | None = None
 
-    def inner_sample(self, *arguments: Any, **named: Any) -> torch.Tensor:
+    def inner_sample(
+        self, noise: torch.Tensor, latent_image: Any, device: Any, sampler: Any, *more: Any, **named: Any
+    ) -> torch.Tensor:
         """Start a fresh record, and find the interval's noise levels."""
+        tell_about_cfg_pp(self, sampler)
         if self.norm_record is not None:
             self.norm_record.clear()
         self._warned = False
@@ -51,7 +61,7 @@ class NormGuider(CFGGuider):
             sigma_at_percent(self, self.norm_limits.start_percent),
             sigma_at_percent(self, self.norm_limits.end_percent),
         )
-        return super().inner_sample(*arguments, **named)
+        return super().inner_sample(noise, latent_image, device, sampler, *more, **named)
 
     def predict_noise(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled
+from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.guiders_features import FeatureSpaceOfRun
 from ..host.notices import notify
 from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel_denoised, repulsion
@@ -57,6 +57,7 @@ class ParticleGuider(CFGGuider):
         **named: Any,
     ) -> torch.Tensor:
         """Load the feature space for as long as sampling lasts."""
+        tell_about_cfg_pp(self, sampler)
         if self.particle_record is not None:
             self.particle_record.clear()
         top = min(self.particle_sigma_top, float(flow_or_ve(self).sigma_ve(sigmas.max().double())))

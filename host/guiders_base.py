@@ -20,6 +20,7 @@ import torch
 
 from ..parameterization import Parameterization
 from .model_sampling import parameterization_of_model_sampling
+from .samplers import check_cfg_pp_guidance
 
 __all__ = [
     "NO_OPTIONS",
@@ -28,6 +29,7 @@ __all__ = [
     "flow_or_ve",
     "raise_if_cancelled",
     "sigma_at_percent",
+    "tell_about_cfg_pp",
     "with_first_post_cfg_hook",
     "without_the_samplers_hooks",
 ]
@@ -67,6 +69,12 @@ def extend(guider: CFGGuider, extension: type[Extension], **settings: Any) -> Ex
 @functools.cache
 def _in_front_of(extension: type[CFGGuider], base: type[CFGGuider]) -> type[CFGGuider]:
     return type(f"{extension.__name__}Of{base.__name__}", (extension, base), {})
+
+
+def tell_about_cfg_pp(guider: CFGGuider, sampler: Any) -> None:
+    """A notice when ``sampler`` is a CFG++ sampler, ours or the host's, and ``guider`` has nothing right for it."""
+    if getattr(getattr(sampler, "sampler_function", None), "__name__", "").endswith("_cfg_pp"):
+        check_cfg_pp_guidance(guider)
 
 
 def flow_or_ve(guider: CFGGuider) -> Parameterization:

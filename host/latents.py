@@ -54,6 +54,7 @@ def check_latent(vae: Any, latent_format: Any, latent: Any, image_shape: tuple[i
     factor = vae.spacial_compression_decode()
     height, width = (side * factor for side in latent.shape[-2:])
     if (height, width) != tuple(image_shape):
+        _check_factor(factor, getattr(latent_format, "spacial_downscale_ratio", None))
         raise ValueError(
             f"the latent decodes to {width}×{height}, but the measurement is of an image of "
             f"{image_shape[1]}×{image_shape[0]}; take the latent from the Particles node, with the same VAE and "
@@ -83,7 +84,10 @@ def _check_vae(vae: Any, latent_format: Any, channels: int) -> None:
             f"the model's latents have {channels} channels, but this VAE decodes latents of {own_channels}; "
             "connect the VAE that belongs to the model."
         )
-    expected = _stated_factor(latent_format)
+    _check_factor(factor, _stated_factor(latent_format))
+
+
+def _check_factor(factor: int, expected: int | None) -> None:
     if expected is not None and expected != factor:
         raise ValueError(
             f"the model's latents are {expected} times smaller than the image, but this VAE's are {factor} times "
@@ -94,7 +98,8 @@ def _check_vae(vae: Any, latent_format: Any, channels: int) -> None:
 def _stated_factor(latent_format: Any) -> int | None:
     """How much smaller than the image the model's latents are, when its format says so itself.
 
-    The base class has 8, which formats inherit whether it is true of them or not.
+    The base class has 8, which formats inherit whether it is true of them or not: good enough to explain why a size
+    does not fit, not to refuse one that does.
     """
     for kind in type(latent_format).__mro__:
         if kind is not comfy.latent_formats.LatentFormat and "spacial_downscale_ratio" in vars(kind):

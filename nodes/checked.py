@@ -22,6 +22,9 @@ __all__ = ["check_inputs", "checked"]
 #: Types of the host that only a node can make.
 SOCKETS = ("IMAGE", "MASK", "LATENT", "SIGMAS", "MODEL", "VAE", "GUIDER", "SAMPLER", "NOISE")
 MOST_CHOICES = 20
+#: What the inputs are called that name a file or a folder; and how long a name may be, in bytes, on every disk.
+PATHS = ("prefix", "folder")
+LONGEST_NAME = 200
 
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
@@ -29,11 +32,10 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     execute = node.execute.__func__
     if getattr(execute, "checks_inputs", False):
         return node
-    declared = _declared(node)
 
     @functools.wraps(execute)
     def execute_checked(cls: type[io.ComfyNode], *arguments: Any, **values: Any) -> io.NodeOutput:
-        check_inputs(declared, values)
+        check_inputs(_declared(node), values)  # asked each time: a list of files grows
         with collected() as notices:
             output = execute(cls, *arguments, **values)
         return _with_notices(output, notices)
@@ -56,6 +58,8 @@ def check_inputs(declared: Sequence[io.Input], values: Mapping[str, Any]) -> Non
             _check_number(each, value)
         elif isinstance(each, io.Combo.Input):
             _check_choice(each, value)
+        elif isinstance(each, io.String.Input):
+            _check_path(each.id, value)
         elif not _may_come_over_a_link(each.get_io_type(), value):
             raise ValueError(
                 f"{each.id} is {_short(value)}, which is no {each.get_io_type()}; connect the output of a node to it."
@@ -63,7 +67,7 @@ def check_inputs(declared: Sequence[io.Input], values: Mapping[str, Any]) -> Non
 
 
 def _declared(node: type[io.ComfyNode]) -> list[io.Input]:
-    """Its numbers, its sockets, and its lists of choices without those that the node checks itself."""
+    """Its numbers, its paths, its sockets, and its lists of choices without those that the node checks itself."""
     own_check = vars(node).get("validate_inputs")
     itself = own_check.__func__.__code__.co_varnames if own_check else ()
     return [
@@ -71,6 +75,7 @@ def _declared(node: type[io.ComfyNode]) -> list[io.Input]:
         for each in node.define_schema().inputs
         if isinstance(each, (io.Float.Input, io.Int.Input))
         or (_has_plain_choices(each) and each.id not in itself)
+        or (isinstance(each, io.String.Input) and each.id.endswith(PATHS))
         or _is_socket(each.get_io_type())
     ]
 
@@ -92,6 +97,14 @@ def _check_choice(declared: Any, value: Any) -> None:
             f"{declared.id} is {_short(value)}; choose one of {', '.join(map(str, declared.options[:MOST_CHOICES]))}"
             f"{', ...' if len(declared.options) > MOST_CHOICES else '.'}"
         )
+
+
+def _check_path(name: str, value: Any) -> None:
+    """What no file system takes; where a path may lead is asked elsewhere (``host/folders.py``)."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{name} is {_short(value)}, which is no name of a file; use letters, digits and /.")
+    if any(len(part.encode()) > LONGEST_NAME for part in value.split("/")) or len(value) > 5 * LONGEST_NAME:
+        raise ValueError(f"{name} is {_short(value)}, which is too long; use at most {LONGEST_NAME} characters.")
 
 
 def _short(value: Any) -> str:

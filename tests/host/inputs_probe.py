@@ -26,6 +26,8 @@ def measure() -> dict:
                 wrong = NUMBERS | {"above": each.max * 2 + 1, "below": each.min - 1}
             elif isinstance(each, io.Combo.Input):
                 wrong = {"no choice": "neither nor"} if "validate_inputs" not in vars(node) else {}
+            elif isinstance(each, io.String.Input) and each.id in ("folder", "filename_prefix", "metrics_prefix"):
+                wrong = {"too long": "x" * 300, "a null": "run\0", "a line break": "run\n"}
             elif each.get_io_type() == "LATENT" or each.get_io_type().startswith("SAMPLERLAB_"):
                 wrong = {"a text": "abc", "a number": 3, "a dict": {}}
             if wrong:

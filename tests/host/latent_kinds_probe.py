@@ -17,6 +17,7 @@ from sampler_lab.guiders.likelihood import LikelihoodGuider, new_likelihood_reco
 from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
 from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
 from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
+from sampler_lab.host.emoji_prior import emoji_vae  # noqa: E402
 from sampler_lab.host.guiders_base import extend  # noqa: E402
 from sampler_lab.host.guiders_features import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
@@ -143,6 +144,16 @@ def refusals(which: Kind, latent) -> dict:
     }
 
 
+def other_vaes(which: Kind, name: str) -> dict:
+    """What is said of a VAE of other channels, and of one of another factor, with the latent of the right one."""
+    other = kind("flux" if which.shape[0] == 4 else "sd15").vae
+    said = refusals(Kind(which.model, other, which.positive, which.negative, which.shape), which.latent(2))
+    if name == "sd15":
+        emoji = Kind(which.model, emoji_vae(), which.positive, which.negative, which.shape)
+        said |= {f"{what}, factor": sentence_ for what, sentence_ in refusals(emoji, which.latent(2)).items()}
+    return said
+
+
 def measure(name: str) -> dict:
     since, which = time.monotonic(), kind(name)
     works = {f"sampler {entry.name}": finite(which, sampler=catalogue_sampler(entry), steps=3) for entry in CATALOGUE}
@@ -156,6 +167,7 @@ def measure(name: str) -> dict:
         images = of_images(which)
         found["works"] |= images["works"]
         found["changes"] |= images["changes"]
+        found["other vae"] = other_vaes(which, name)
     if len(which.shape) == 4:
         channels, _, height, width = which.shape
         found["frames"] = refusals(which, torch.zeros(2, channels, 3, height, width))

@@ -46,6 +46,20 @@ def test_everything_that_decodes_samples_every_kind_of_image(probe, kind):
     assert probe[kind]["changes"]["pixel"] > 0
 
 
+@pytest.mark.parametrize("kind", IMAGES)
+@pytest.mark.parametrize("what", WHAT_DECODES)
+def test_another_models_vae_is_blamed_and_not_the_latent(probe, kind, what):
+    said = of(probe, kind)["other vae"][what]
+    assert "connect the VAE that belongs to the model" in said
+    assert "Particles" not in said
+
+
+@pytest.mark.parametrize("what", ["likelihood", "daps"])
+def test_a_vae_that_is_another_factor_smaller_is_blamed_where_the_size_does_not_fit(probe, what):
+    said = of(probe, "sd15")["other vae"][f"{what}, factor"]
+    assert "8 times smaller than the image, but this VAE's are 4 times" in said
+
+
 @pytest.mark.parametrize("kind", ONE_FRAME)
 @pytest.mark.parametrize("what", WHAT_DECODES)
 def test_several_frames_are_one_true_sentence(probe, kind, what):

@@ -8,6 +8,7 @@ import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
 from sampler_lab.operators import Measurement
 from sampler_lab.parameterization import CONST, VE
+from sampler_lab.posterior.divergence import divergence
 from sampler_lab.posterior.mcmc import MCMCOptions
 from sampler_lab.posterior.probability_flow import ODEOptions
 from sampler_lab.posterior.record import RunRecord
@@ -112,8 +113,13 @@ def test_a_particle_that_breaks_stays_alone():
 
 def test_a_chain_that_diverges_is_told_once(caplog):
     wild = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, step_size=1e6, steps=40))
-    z = run(2, options=wild)
+    record = RunRecord()
+    record.begin(options={}, seed=5, sigmas=[])
+    z = run(2, options=wild, record=record)
     assert z.isfinite().all()
+    steps = record.to_dict()["steps"]
+    assert steps[0]["set_back"] == [0, 1]
+    assert "left the finite numbers" in divergence(steps, None, 1.0)
     (said,) = [entry for entry in caplog.records if "halve the step size" in entry.getMessage()]
     assert "particle 0, 1" in said.getMessage()
 
