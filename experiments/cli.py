@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", default="emoji", metavar="DIR|emoji", help="a folder, or the held-out emoji")
     parser.add_argument("--count", type=int, metavar="N", help="how many images (default: all)")
     parser.add_argument("--start", type=int, default=0, metavar="K", help="the first of them (default: 0)")
+    parser.add_argument("--retired", action="store_true", help="with emoji: also those near a training picture")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go")
     parser.add_argument("--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own")
     parser.add_argument("--workflow", type=Path, default=places.TEMPLATES / "phase_retrieval.json", metavar="FILE")
@@ -100,7 +101,7 @@ def _run(arguments: Sequence[str]) -> int:
     )
     if asked.images == "emoji":
         index = places.ROOT / "priors" / "held_out" / "index.json"
-        pictures = emoji_pictures(index, asked.count, asked.start)
+        pictures = emoji_pictures(index, asked.count, asked.start, asked.retired)
     else:
         pictures = folder_pictures(Path(asked.images), asked.count, asked.start)
     read_workflow(asked.workflow)

@@ -25,12 +25,14 @@ class Picture:
 
     name: of its folder among the results. emoji: the name of a held-out glyph; or path: of a file.
     label: the class that the Emoji Prompt tells, "none" when nothing is known.
+    number: its place in its whole set, which decides its noise; None where the list that is run is the set.
     """
 
     name: str
     emoji: str | None = None
     path: Path | None = None
     label: str = "none"
+    number: int | None = None
 
 
 def prompt_of(

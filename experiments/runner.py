@@ -64,14 +64,20 @@ class Outcome:
         return self.failed == 0 and self.left == 0 and self.stopped is None
 
 
-def emoji_pictures(index: Path, count: int | None, start: int) -> list[Picture]:
-    """Held-out glyphs, one of every class in turn, so that the first N of them are a fair sample."""
+def emoji_pictures(index: Path, count: int | None, start: int, retired: bool = False) -> list[Picture]:
+    """Held-out glyphs, one of every class in turn, so that the first N of them are a fair sample.
+
+    retired: also those that are near a training picture. A glyph's number, and so its noise, is the same with and
+    without them.
+    """
     by_class: dict[str, list[str]] = {}
-    for glyph in json.loads(index.read_text(encoding="utf-8")):
+    glyphs = {glyph["name"]: glyph for glyph in json.loads(index.read_text(encoding="utf-8"))}
+    for glyph in glyphs.values():
         by_class.setdefault(glyph["class"], []).append(glyph["name"])
     longest = max(map(len, by_class.values()))
     turns = [(names[k], label) for k in range(longest) for label, names in by_class.items() if k < len(names)]
-    return _range([Picture(name, emoji=name, label=label) for name, label in turns], count, start)
+    pictures = [Picture(name, emoji=name, label=label, number=k) for k, (name, label) in enumerate(turns)]
+    return _range([p for p in pictures if retired or not glyphs[p.name]["retired"]], count, start)
 
 
 def folder_pictures(folder: Path, count: int | None, start: int) -> list[Picture]:
@@ -139,8 +145,8 @@ def run_experiment(
         experiment: what is run.
         pictures: on what.
         results: the folder in which the experiment's own folder lies.
-        first: the number of the first picture in its whole set; decides its noise, so that it does not depend on how
-            the set was split.
+        first: the number of the first picture in its whole set, for pictures that do not know their own; decides its
+            noise, so that it does not depend on how the set was split.
 
     Raises:
         LabError: results of other options are in the way.
@@ -164,7 +170,8 @@ def begin(
     """
     home = results / experiment.name
     _ask(home, experiment, pictures)
-    missing = [(first + k, picture) for k, picture in enumerate(pictures) if not is_finished(home / picture.name)]
+    numbered = [(first + k if each.number is None else each.number, each) for k, each in enumerate(pictures)]
+    missing = [(number, picture) for number, picture in numbered if not is_finished(home / picture.name)]
     if len(missing) < len(pictures):
         console.line(f"  {experiment.name}: {len(pictures) - len(missing)} of {len(pictures)} images are there already")
     return missing

@@ -10,7 +10,7 @@ from statistics import fmean, median
 
 from ..metrics.intervals import wilson_interval
 from ..metrics.means import MEANS_RULE, mean_of
-from .comparison import paired_difference
+from .comparison import Difference, holm, paired_difference
 from .runs import Run, Runs, finite
 
 __all__ = ["Table", "coverage", "every_image", "every_pair", "paired", "phases", "summary"]
@@ -164,21 +164,25 @@ def paired(runs: Runs) -> Table:
         ("time (s)", lambda run: run.seconds, 0.0, 1),
         ("decoder backward", lambda run: run.calls("decoder_backward"), 0.0, 0),
     ]
+    found = [
+        (name, measure, difference)
+        for name in names[1:]
+        for measure in measures
+        if (difference := paired_difference(runs.of(names[0]), runs.of(name), measure[1], measure[2])) is not None
+    ]
+    corrected = holm([difference.p for *_, difference in found])
     rows = []
-    for name in names[1:]:
-        for title, value, tie, digits in measures:
-            found = paired_difference(runs.of(names[0]), runs.of(name), value, tie)
-            if found is None:
-                continue
-            interval = MISSING if found.low is None else f"{found.low:+.{digits}f} to {found.high:+.{digits}f}"
-            both = len({run.image for run in runs.of(names[0])} & {run.image for run in runs.of(name)})
-            images = str(found.n) if found.n == both else f"{found.n} of {both}"
-            row = [f"{name} \u2212 {names[0]}", title, images, f"{found.mean:+.{digits}f}", interval]
-            rows.append([*row, f"{found.larger} / {found.smaller}", f"{found.p:.2f}"])
-    head = ["difference", "of", "images", "mean", "95 % interval", "larger / smaller", "sign test p"]
+    for (name, (title, _, _, digits), difference), p in zip(found, corrected, strict=True):
+        both = len({run.image for run in runs.of(names[0])} & {run.image for run in runs.of(name)})
+        images = str(difference.n) if difference.n == both else f"{difference.n} of {both}"
+        row = [f"{name} \u2212 {names[0]}", title, images, f"{difference.mean:+.{digits}f}"]
+        rows.append([*row, _interval(difference, digits), f"{difference.larger} / {difference.smaller}", f"{p:.2f}"])
+    head = ["difference", "of", "images", "mean", "95 % interval", "larger / smaller", "sign test p (Holm)"]
     notes = [
         "On the images that both have. Differences up to 0.1 dB (0.005 of SSIM) count for neither side. An image for "
-        "which one of both has no finite number (a particle that became NaN) has no difference; images then says so."
+        "which one of both has no finite number (a particle that became NaN) has no difference; images then says so. "
+        "Intervals: studentised bootstrap, below 8 images Student's; each for itself. p: corrected for all tests of "
+        "this table."
     ]
     return Table("paired", "Paired differences", head, rows, notes)
 
@@ -186,17 +190,26 @@ def paired(runs: Runs) -> Table:
 def every_pair(runs: Runs) -> Table:
     """Row minus column, for the PSNR that anybody can have: aligned, chosen blind."""
     names = runs.experiments
+    found = {
+        (b, a): paired_difference(runs.of(a), runs.of(b), lambda run: run.score("psnr", "blind"), tie=0.1)
+        for b in names
+        for a in names
+        if a != b
+    }
+    pairs = [(b, a) for k, b in enumerate(names) for a in names[:k] if found[b, a] is not None]
+    certain = {pair for pair, p in zip(pairs, holm([found[pair].p for pair in pairs]), strict=True) if p < 0.05}
     rows = []
     for b in names:
         cells = []
         for a in names:
-            found = (
-                paired_difference(runs.of(a), runs.of(b), lambda run: run.score("psnr", "blind")) if a != b else None
-            )
-            half = None if found is None or found.low is None else found.mean - found.low
-            cells.append(MISSING if found is None else f"{found.mean:+.2f}" + (f" ± {half:.2f}" if half else ""))
+            difference = found.get((b, a))
+            star = " *" if {(b, a), (a, b)} & certain else ""
+            cells.append(MISSING if difference is None else f"{_with_interval(difference)}{star}")
         rows.append([b, *cells])
-    notes = ["PSNR aligned, blind (dB): row minus column, mean over the images of both, with its 95 % interval."]
+    notes = [
+        "PSNR aligned, blind (dB): row minus column, mean over the images of both, with its 95 % interval, each for "
+        f"itself. * where the sign test finds a difference at 5 %, corrected (Holm) for the {len(pairs)} pairs."
+    ]
     return Table("pairs", "Every pair", ["minus", *names], rows if len(names) > 2 else [], notes)
 
 
@@ -223,6 +236,15 @@ def every_image(runs: Runs) -> Table:
         rows,
         ["Aligned PSNR in dB: oracle / blind. –: no run, or a particle that is not finite."],
     )
+
+
+def _interval(difference: Difference, digits: int) -> str:
+    return MISSING if difference.low is None else f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
+
+
+def _with_interval(difference: Difference) -> str:
+    interval = "" if difference.low is None else f" ({_interval(difference, 2)})"
+    return f"{difference.mean:+.2f}{interval}"
 
 
 def rate(successes: Sequence[bool]) -> str:

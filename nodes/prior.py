@@ -83,7 +83,7 @@ class SamplerLabEmojiPicture(io.ComfyNode):
             node_id="SamplerLabEmojiPicture",
             display_name="Emoji Picture (held out)",
             category=CATEGORY,
-            description="A 64x64 emoji that was kept out of the training of the Emoji Prior: a fair test image.",
+            description="A 64x64 emoji that was kept out of the training of the Emoji Prior: a test image.",
             search_aliases=["emoji", "test image", "ground truth", "example image", "held out"],
             inputs=[
                 io.Combo.Input(
@@ -91,7 +91,7 @@ class SamplerLabEmojiPicture(io.ComfyNode):
                     options=names,
                     default="tiger-face",
                     tooltip="Which emoji. All of them were held out, with every skin tone and variant of the same "
-                    "drawing.",
+                    "drawing; a few are near another drawing that was not, as the help page says.",
                 ),
             ],
             outputs=[io.Image.Output(tooltip="64x64 pixels, for Measure, VAE Encode or Compare To Reference.")],

@@ -176,8 +176,8 @@ class SamplerLabAnnealingScheduler(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="On: the levels of the official DAPS code, which leaves sigma_min itself out and ends above "
-                    "it (0.1138 for 0.1 and 50 steps). Needed to replicate it, for nothing else.",
+                    tooltip="On: the levels of the official DAPS code, which leaves sigma_min itself out and ends "
+                    "above it (0.1138 for 0.1 and 50 steps). Needed to replicate it, for nothing else.",
                 ),
             ],
             outputs=[_sigmas_output()],

@@ -26,7 +26,8 @@ class ODEOptions:
     """How :math:`\\hat x_0` is estimated.
 
     steps: denoiser calls per annealing step (published: 2 for latents, 5 for pixels).
-    sigma_min: where the ODE stops, in VE units (0.001 for latents, 0.01 for pixels).
+    sigma_min: where the ODE stops, in VE units (0.001 for latents, 0.01 for pixels). The official code of DAPS keeps it
+        here; it is the annealing's last level that it leaves out (``poly_rho``, ``drop_sigma_min``).
     rho: exponent of the polynomial spacing.
     """
 

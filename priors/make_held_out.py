@@ -1,7 +1,8 @@
 """Draw the pictures of `priors/held_out/`: ``python -m priors.make_held_out`` (needs the font, see `data`).
 
 For every held-out base glyph one variant is drawn by lot (seed 64), so that skin tones and genders vary, and the eight
-backgrounds are dealt in shuffled rounds, so that each occurs equally often. Nothing is chosen by hand.
+backgrounds are dealt in shuffled rounds, so that each occurs equally often. Nothing is chosen by hand. What the index
+says besides (roles, nearest training picture) is kept; `check_held_out` measures the latter again.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ def main() -> None:
         Image.fromarray(compose(glyphs.rgba[i], BACKGROUNDS[background])).save(folder / f"{slug(title)}.png")
         klass = CLASSES[glyphs.label[i]]
         rows.append({"name": slug(title), "title": title, "class": klass, "background": background})
-    text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
-    (folder / "index.json").write_text(text, encoding="utf-8")
+    index = folder / "index.json"
+    before = {row["name"]: row for row in json.loads(index.read_text(encoding="utf-8"))} if index.is_file() else {}
+    rows = [{**before.get(row["name"], {"role": "reserve"}), **row} for row in rows]
+    index.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

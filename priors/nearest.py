@@ -1,11 +1,12 @@
 """The nearest picture that training could have drawn to a held-out one.
 
 A held-out base glyph is no training glyph, but emoji repeat themselves: a hand that points left is the mirror image of
-one that points right, and a circle is a circle in another colour. So each held-out picture is compared with the training
-glyphs under everything that training does to them (`data.Augmentation`): mirrored, recoloured, resized, moved, turned.
+one that points right, and a circle is a circle in another colour. So each held-out picture is compared with the
+training glyphs under everything that training does to them (`data.Augmentation`): mirrored, recoloured, resized, moved,
+turned.
 
-1. Every training glyph in 10 hues, 5 sizes, 3 angles and both orientations, centred, averaged over 4x4 pixels. There the
-   squared error is at most what it is at full size, and it is a matrix product away.
+1. Every training glyph in 10 hues, 5 sizes, 3 angles and both orientations, centred, averaged over 4x4 pixels. There
+   the squared error is at most what it is at full size, and it is a matrix product away.
 2. The most promising at full size, drawn by training's own `compose`, improved one parameter at a time.
 
 What is found is a training picture, so its PSNR is a lower bound of the nearest one's.
@@ -144,8 +145,8 @@ def _placement(k: int) -> Placement:
 def _coarse(pictures: np.ndarray, backgrounds: np.ndarray, rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smallest coarse squared error ``[T, N]`` of each picture and training glyph, and the number of its placement.
 
-    A picture is b (1 - alpha) + c with premultiplied colours c, so its difference from a plain background is c - b alpha,
-    linear in (c, alpha): one product with all held-out pictures at once.
+    A picture is b (1 - alpha) + c with premultiplied colours c, so its difference from a plain background is
+    c - b alpha, linear in (c, alpha): one product with all held-out pictures at once.
     """
     b = torch.from_numpy(np.asarray(backgrounds, np.float32) / 255)
     ink = torch.from_numpy(pictures).float().permute(0, 3, 1, 2) / 255 - b[..., None, None]

@@ -8,8 +8,8 @@ an Euler step. In VE coordinates
 Without guidance u = D. The ancestral form aims at a lower level and adds noise (:meth:`Step.split`). Where h is
 infinite, at the last step and at a flow model's first from pure noise, the step is Euler's and takes one call.
 
-This is not the published CFG++ form: the authors' code (github CFGpp-diffusion/CFGpp) goes to the midpoint with u alone,
-:math:`u + e^{-h/2}(x - u)`, and ends at :math:`D_m + e^{-h}(x - u_m)`. ComfyUI's takes u from the midpoint but D
+This is not the published CFG++ form: the authors' code (github CFGpp-diffusion/CFGpp) goes to the midpoint with u
+alone, :math:`u + e^{-h/2}(x - u)`, and ends at :math:`D_m + e^{-h}(x - u_m)`. ComfyUI's takes u from the midpoint but D
 from the start; the two then differ also without guidance, and it does not reduce to the plain sampler. Here both are
 from the start.
 """

@@ -5,7 +5,8 @@ r"""Annealing levels that are uniform in :math:`\sigma^{1/\rho}` (Karras et al.,
 
 DAPS (arXiv 2407.01521) anneals along it with :math:`\rho = 7`: latent 50 levels from 10 to 0.1, pixels 200 from 100 to
 0.1, and a last hop to 0. Its official code computes one level more and puts 0 in the place of the last, so that it
-anneals to 0.1138 rather than 0.1 and its levels lie up to 14 % above these: ``drop_sigma_min``. These are VE noise levels; a flow model needs ``CONST.sigma_from_ve`` of them.
+anneals to 0.1138 rather than 0.1 and its levels lie up to 14 % above these: ``drop_sigma_min``. These are VE noise
+levels; a flow model needs ``CONST.sigma_from_ve`` of them.
 """
 
 from __future__ import annotations

@@ -167,15 +167,27 @@ class TestTables:
     def test_paired(self, results):
         row = self.row(paired(load_runs([results])), "exp1 \u2212 exp0", "PSNR aligned, blind (dB)")
         assert (row["images"], row["mean"], row["larger / smaller"]) == ("2", "+1.00", "2 / 0")
+        assert row["sign test p (Holm)"] == "1.00", "0.5, and there are six tests in the table"
 
-    def test_every_pair(self, results, tmp_path):
-        assert every_pair(load_runs([results])).rows == [], "two experiments have one pair, which is there already"
-        write_experiment(results, "exp2", {"cat": [particle(0, 25.0, 25.0)]})
-        table = every_pair(load_runs([results]))
-        half = math.tan(0.475 * math.pi) * 0.5
-        assert self.row(table, "exp1")["exp0"] == f"+1.00 ± {half:.2f}"
-        assert self.row(table, "exp0")["exp1"] == f"-1.00 ± {half:.2f}"
-        assert self.row(table, "exp2") == {"minus": "exp2", "exp0": "-1.00", "exp1": "-1.50", "exp2": "–"}
+    def test_many_tests_are_corrected(self, tmp_path):
+        better = {f"image {k}": [particle(0, 20.0 + k, 20.0 + k)] for k in range(6)}
+        shifted = {
+            name: [particle(0, row["aligned"]["psnr"] + 1, row["aligned"]["psnr"] + 1)]
+            for name, (row,) in better.items()
+        }
+        for name in ("exp0", "exp2"):
+            write_experiment(tmp_path, name, better)
+        write_experiment(tmp_path, "exp1", shifted)
+        table = every_pair(load_runs([tmp_path]))
+        # Six of six: p = 0.031, which among three pairs is 0.094, so nothing is found.
+        assert self.row(table, "exp1")["exp0"] == "+1.00 (+1.00 to +1.00)"
+
+    def test_a_difference_that_survives_the_correction_has_a_star(self, tmp_path):
+        for name, psnr in (("exp0", 20.0), ("exp1", 21.0), ("exp2", 20.0)):
+            write_experiment(tmp_path, name, {f"image {k}": [particle(0, psnr, psnr)] for k in range(9)})
+        table = every_pair(load_runs([tmp_path]))  # nine of nine: p = 0.004
+        assert self.row(table, "exp1")["exp0"] == "+1.00 (+1.00 to +1.00) *"
+        assert self.row(table, "exp2")["exp0"] == "+0.00 (+0.00 to +0.00)"
 
     def test_every_image(self, results):
         row = self.row(every_image(load_runs([results])), "owl")

@@ -7,8 +7,10 @@ case below: its model has a Gaussian prior, its decoder is a tanh of mixed chann
 """
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from sampler_lab.operators.phase_retrieval import PRESETS as OPERATORS
 from sampler_lab.samplers.latent_daps import PRESETS, sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 STEPS = 10
 TOLERANCE = 1e-4
 #: z0 after the chain of the first annealing step, of the sixth and of the last, [2, 4, 2, 2] each.
@@ -271,3 +274,30 @@ def test_the_old_names_are_the_same_chains():
     ):
         assert (PRESETS[old].mcmc, PRESETS[old].ode) == (PRESETS[official].mcmc, PRESETS[official].ode)
         assert (PRESETS[old].precision, PRESETS[official].precision) == ("auto", "full")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_help_page_says_how_sharp_each_preset_is(language):
+    """tau, the noise it is for, and how many times the log-likelihood is counted; every preset is named."""
+    page = (ROOT / "web" / "docs" / "SamplerLabLatentDAPS" / f"{language}.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    told = {row[0]: row for row in rows if row[0] in PRESETS and len(row) == 8}
+    for name, row in told.items():
+        chain = PRESETS[name].mcmc
+        assert (int(row[3]), float(row[5])) == (chain.steps, chain.tau), name
+        assert chain.sharpness(float(row[6])) == pytest.approx(float(re.match(r"[\d.]+", row[7]).group()), rel=0.02), (
+            name
+        )
+    assert len(told) == 6
+    for name in PRESETS.keys() - told.keys():
+        assert f"**{name}**" in page
+
+
+def test_the_noise_that_a_tau_is_honest_about():
+    chain = replace(PRESETS["emoji_hmc"].mcmc, tau=0.05 * math.sqrt(2))
+    assert chain.noise_sigma == pytest.approx(0.05)
+    assert chain.sharpness(0.05) == pytest.approx(1.0)
+    assert replace(chain, weight=4.0).sharpness(0.05) == pytest.approx(4.0)
+    assert replace(chain, weight=0.0).sharpness(0.05) == 0.0
