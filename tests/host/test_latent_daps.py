@@ -16,6 +16,7 @@ from PIL import Image, ImageChops
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
 from sampler_lab.labkit.workflow import to_api
 from sampler_lab.posterior.record import load_metrics
+from sampler_lab.schedulers import poly_rho
 
 pytestmark = pytest.mark.host
 
@@ -134,6 +135,22 @@ def test_numbers_go_on_after_records_of_the_last_release(client, server, graph):
     set_input(prompt, "SamplerLabLatentDAPS", "metrics_prefix", "sampler_lab/old/run")
     client.run(prompt, timeout=300)
     assert [path.name for path in sorted(folder.iterdir())] == ["run_00003.json", "run_00004"]
+
+
+@pytest.mark.parametrize(("preset", "precision"), [("daps_official", "full"), ("hmc", "auto"), ("langevin", "auto")])
+def test_published_presets_by_their_new_and_old_names(client, server, graph, preset, precision):
+    """The official code's levels and decoder precision come with its preset; graphs with the old names still run."""
+    official = preset == "daps_official"
+    set_input(graph, "SamplerLabLatentDAPS", "preset", preset)
+    set_input(graph, "SamplerLabAnnealingScheduler", "sigma_min", 0.1)
+    if official:
+        set_input(graph, "SamplerLabAnnealingScheduler", "drop_sigma_min", True)
+    client.run(graph, timeout=300)
+    facts = record_of(server)
+    assert facts["options"]["precision"] == precision
+    assert facts["options"]["mcmc"]["gradient_clamp"] == 1.0
+    levels = poly_rho(4, 0.1, facts["sigmas"][0], drop_sigma_min=official)
+    assert facts["sigmas"] == pytest.approx(levels.tolist(), rel=1e-6)
 
 
 def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(client, graph):
