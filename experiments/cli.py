@@ -57,7 +57,7 @@ def _run(arguments: Sequence[str]) -> int:
     parser.add_argument("--start", type=int, default=0, metavar="K", help="the first of them (default: 0)")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go")
     parser.add_argument("--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own")
-    parser.add_argument("--workflow", type=Path, default=places.TEMPLATES / "phase_retrieval.json", metavar="FILE")
+    parser.add_argument("--workflow", type=Path, default=places.MAIN_TEMPLATE, metavar="FILE")
     parser.add_argument("--comfyui", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--base", type=Path, default=places.BASE, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)

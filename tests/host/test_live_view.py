@@ -11,9 +11,10 @@ import pytest
 import torch
 from editor import READY, not_of_the_editor
 from sampler_lab.host.live_view import EVENT, LiveView
+from sampler_lab.labkit.places import MAIN_TEMPLATE
 from sampler_lab.posterior.record import RunRecord, load_metrics
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "phase_retrieval.json"
+TEMPLATE = MAIN_TEMPLATE
 VIEW = ".sampler-lab-run"
 PROPERTY = "sampler_lab_run"
 
