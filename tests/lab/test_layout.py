@@ -45,7 +45,7 @@ def test_nothing_covers_anything_whatever_the_sizes(seed):
     assert before == untouched
     assert collisions(boxes(after)) == []
     assert outside_of_groups(boxes(after), frames(after)) == []
-    assert collisions({title: box for title, box in frames(after)}) == []
+    assert collisions(dict(frames(after))) == []
     for key, (_, _, width, height) in boxes(after).items():
         assert width >= sizes[key][0]
         assert height >= sizes[key][1]
