@@ -140,11 +140,11 @@ def thumbnail(at: Bench, workflow: dict[str, Any]) -> Image.Image:
     measured = [[picture for picture in before if picture.width == picture.height]]
     results = [[_picture(at, file) for file in outputs[key]["images"]] for key in shown if kinds[key] == "SaveImage"]
     rows = [row for row in measured + [row for row in results if len(row) > 1] if row]
-    if len(rows) == 1 or len(rows) > 3:
-        pictures = rows[0] if len(rows) == 1 else [row[0] for row in rows]
-        across = math.ceil(math.sqrt(len(pictures)))
-        rows = [pictures[k : k + across] for k in range(0, len(pictures), across)]
-    return _square(rows, across=max(len(rows), 2) if len(rows) <= 3 else len(rows))
+    if 1 < len(rows) <= 3:
+        return _square(rows, across=len(rows))
+    pictures = rows[0] if len(rows) == 1 else [row[0] for row in rows]
+    across = math.ceil(math.sqrt(len(pictures)))
+    return _square([pictures[k : k + across] for k in range(0, len(pictures), across)], across)
 
 
 def _square(rows: list[list[Image.Image]], across: int) -> Image.Image:

@@ -72,7 +72,7 @@ def _panel(
     for call in sorted({round(k * (len(sigmas) - 1) / (ticks - 1)) for k in range(ticks)}):
         x, _ = point(call, values[0])
         inside = right + RIGHT - TICK_WIDTH / 2  # the last label stays within the picture
-        draw.text((min(x, inside), bottom + 4), f"sigma {sigmas[call]:.3g}", LABEL, "mt")
+        draw.text((min(x, inside), bottom + 8), f"sigma {sigmas[call]:.3g}", LABEL, "mt")
     for k, item in enumerate(items):
         colour = COLOURS[k % len(COLOURS)]
         for run in _runs(item):

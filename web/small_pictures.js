@@ -11,6 +11,9 @@ const PRIOR = "SamplerLabLoadEmojiPrior";
 const HOSTS = ["PreviewImage", "SaveImage"];
 const PREVIEW = "$$canvas-image-preview";
 const CAPTION = 15; // room below a single picture for its size
+// A text of several lines takes half of the node's room, and the plot below it gets too small to read.
+const TEXTS = { SamplerLabPlotSigmas: "names" };
+const TEXT_HEIGHT = 84;
 
 const enlargedCopies = new WeakMap();
 
@@ -65,6 +68,8 @@ function enlarge(node, widget) {
 app.registerExtension({
   name: "SamplerLab.SmallPictures",
   nodeCreated(node) {
+    const text = node.widgets?.find((widget) => widget.name === TEXTS[node.comfyClass]);
+    if (text?.options) text.options.getMaxHeight = () => TEXT_HEIGHT;
     if (!node.comfyClass?.startsWith("SamplerLab") && !HOSTS.includes(node.comfyClass)) return;
     const before = node.onDrawBackground;
     node.onDrawBackground = function (...given) {

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from sampler_lab.guiders import plot as guiders_plot
 from sampler_lab.labkit import editor
 from sampler_lab.labkit.layout import collisions, outside_of_groups
 from sampler_lab.labkit.places import TEMPLATES
+from sampler_lab.schedulers import plot as schedules_plot
 
 pytestmark = [pytest.mark.host, pytest.mark.browser]
 
 NAMES = sorted(path.stem for path in TEMPLATES.glob("*.json"))
+#: Nodes that show a plot, and where its letters are said.
+PLOTS = {"SamplerLabPlotSigmas": schedules_plot, "SamplerLabPlotGuidance": guiders_plot}
+SMALLEST_LETTER = 10.9  # 11, but for the rounding to whole pixels
 #: What a picture of 64 pixels is drawn as, at least, on a node at 100 %.
 LEGIBLE = 128
 
@@ -62,30 +67,35 @@ def test_nothing_covers_anything_in_either_renderer(page, ran):
         editor.use_renderer(page, "classic")
 
 
-def test_no_two_nodes_show_the_same_pictures(page, ran):
-    shown = page.evaluate(
-        """async () => {
-            const digest = async file => {
-                const answer = await window.app.api.fetchApi(`/view?${new URLSearchParams(file)}`);
-                const bitmap = await createImageBitmap(await answer.blob());
-                const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-                canvas.getContext("2d").drawImage(bitmap, 0, 0);
-                const { data } = canvas.getContext("2d").getImageData(0, 0, bitmap.width, bitmap.height);
-                const hash = await crypto.subtle.digest("SHA-256", data);
-                return [...new Uint8Array(hash)].join(",");
-            };
-            const found = [];
-            for (const [id, output] of Object.entries(window.app.nodeOutputs))
-                if (output.images) found.push([id, (await Promise.all(output.images.map(digest))).join(" ")]);
-            return found;
-        }"""
-    )
+def test_no_picture_is_shown_by_a_node_and_again_by_the_next(page, ran):
+    """A node that shows its own plot needs no Preview Image behind it, and one output no two of them."""
+    wait_for_pictures(page)
+    shown = page.evaluate("() => Object.keys(window.app.nodeOutputs).filter(id => window.app.nodeOutputs[id].images)")
     assert shown
-    pictures = dict(shown)
-    assert len(set(pictures.values())) == len(pictures), pictures.keys()
+    sources = {}
+    for _, origin, slot, target, place, _ in ran["links"]:
+        kind = next(node["inputs"][place]["type"] for node in ran["nodes"] if node["id"] == target)
+        if kind == "IMAGE" and str(target) in shown:
+            sources.setdefault((str(origin), slot), []).append(str(target))
+    twice = {origin: targets for (origin, _), targets in sources.items() if origin in shown or len(targets) > 1}
+    assert twice == {}
 
 
-def test_small_pictures_are_drawn_large_on_the_classic_canvas(page, ran):
+def wait_for_pictures(page):
+    """Until every picture of the run has come, as the editor loads them one by one."""
+    page.wait_for_function(
+        """() => window.app.graph.nodes.every(node => {
+            const images = window.app.nodeOutputs[node.id]?.images;
+            if (!images || LiteGraph.vueNodesMode) return true;
+            return node.imgs?.length === images.length && node.imgs.every(image => image.complete);
+        })"""
+    )
+
+
+def test_pictures_are_drawn_large_enough_on_the_classic_canvas(page, ran):
+    """Small ones enlarged; plots so that their smallest letters have 11 pixels at 100 %."""
+    editor.fit(page)
+    wait_for_pictures(page)
     drawn = page.evaluate(
         """async () => {
             const { canvas, graph } = window.app;
@@ -103,14 +113,15 @@ def test_small_pictures_are_drawn_large_on_the_classic_canvas(page, ran):
                 canvas.draw(true, true);
                 await new Promise(resolve => setTimeout(resolve, 100)); // the editor draws previews a moment later
                 CanvasRenderingContext2D.prototype.drawImage = original;
-                const [{ naturalWidth, naturalHeight }] = node.imgs;
-                found.push({ node: node.title, count: node.imgs.length, naturalWidth, naturalHeight, sizes,
-                             room: node.size[0] });
+                found.push({ node: node.title, type: node.type, count: node.imgs.length, sizes, room: node.size });
             }
             return found;
         }"""
     )
     assert drawn
     for picture in drawn:
-        large = [size for size in picture["sizes"] if max(size) >= LEGIBLE]
+        large = [size for size in picture["sizes"] if LEGIBLE <= max(size) < 2000]  # and not the canvas itself
         assert len(large) >= picture["count"], picture
+        if picture["type"] in PLOTS:
+            plot = PLOTS[picture["type"]]
+            assert max(large)[0] / plot.ON_A_NODE["width"] * plot.LABEL >= SMALLEST_LETTER, picture
