@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["READY", "not_of_the_editor"]
+from sampler_lab.labkit.editor import READY
 
-#: True once the editor has started; until a workflow is active its own start may still replace what a test loads.
-READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
+__all__ = ["READY", "not_of_the_editor"]
 
 
 def not_of_the_editor(errors: list[str]) -> list[str]:
