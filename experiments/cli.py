@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--retired", action="store_true", help="with emoji: also those near a training picture")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go")
     parser.add_argument("--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own")
-    parser.add_argument("--workflow", type=Path, default=places.TEMPLATES / "phase_retrieval.json", metavar="FILE")
+    parser.add_argument("--workflow", type=Path, default=places.MAIN_TEMPLATE, metavar="FILE")
     parser.add_argument("--comfyui", type=Path, metavar="PATH", help="use this ComfyUI instead of the lab's own")
     parser.add_argument("--host-version", metavar="VERSION", help="the ComfyUI that the lab fetches")
     parser.add_argument("--base", type=Path, default=places.BASE, help=argparse.SUPPRESS)

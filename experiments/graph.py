@@ -1,7 +1,7 @@
 """The prompt of one run: a workflow as an API graph, with the options of an experiment put in.
 
 Nodes are found by their types, so any workflow will do that has one LatentDAPS Sampler, one Measure (whose image is the
-one that is replaced) and one Compare To Reference; the template ``phase_retrieval`` is the usual one.
+one that is replaced) and one Compare To Reference; the template "01 Phase retrieval" is the usual one.
 """
 
 from __future__ import annotations

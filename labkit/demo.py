@@ -27,7 +27,6 @@ from .workflow import to_api
 
 __all__ = ["run_demo", "with_picture"]
 
-TEMPLATE = "phase_retrieval.json"
 #: The node whose picture ``--image`` replaces; the node that names the emoji's class, and the name of no class.
 _PICTURE, _PROMPT, _NO_CLASS = "SamplerLabEmojiPicture", "SamplerLabEmojiPrompt", "none"
 _METRICS_SCHEMA = "sampler-lab/metrics/"
@@ -39,7 +38,7 @@ def run_demo(
     python: Path,
     output: Path,
     image: Path | None = None,
-    template: Path = places.TEMPLATES / TEMPLATE,
+    template: Path = places.MAIN_TEMPLATE,
 ) -> None:
     """Run the template on ``server``, whose pictures go to ``output``; plot, print the table and where it all is.
 

@@ -14,6 +14,7 @@ __all__ = [
     "LAB",
     "LAB_REQUIREMENTS",
     "MAIN_HOST",
+    "MAIN_TEMPLATE",
     "OLDEST_HOST",
     "OUTPUT",
     "PACK_NAME",
@@ -35,6 +36,8 @@ BASE = LAB / "base"
 CACHE = LAB / "cache"
 OUTPUT = ROOT / "output"
 TEMPLATES = ROOT / "example_workflows"
+#: The one that `demo` and experiments run. The editor shows file names as titles, so they are words.
+MAIN_TEMPLATE = TEMPLATES / "01 Phase retrieval (start here).json"
 BENCHMARKS = ROOT / "benchmarks"
 PACK_REQUIREMENTS = ROOT / "requirements.txt"
 LAB_REQUIREMENTS = ROOT / "labkit" / "requirements-lab.txt"

@@ -8,7 +8,7 @@ from ..guiders.likelihood import LikelihoodGuider, new_likelihood_record
 from ..guiders.limits import GuidanceLimits
 from ..guiders.norm import NormGuider, new_norm_record
 from ..guiders.particle import ParticleGuider, new_particle_record
-from ..guiders.plot import plot_record
+from ..guiders.plot import ON_A_NODE, plot_record
 from ..host.guiders_base import extend
 from ..host.guiders_features import FeatureSpaceOfRun
 from ..posterior.features import FEATURE_SPACES
@@ -328,7 +328,7 @@ class SamplerLabPlotGuidance(io.ComfyNode):
 
     @classmethod
     def execute(cls, record, latent) -> io.NodeOutput:
-        picture = plot_record(record)
+        picture = plot_record(record, **ON_A_NODE)
         return io.NodeOutput(picture, record.to_csv(), ui=ui.PreviewImage(picture, cls=cls))
 
 

@@ -10,7 +10,7 @@ from ..host.schedulers import SCHEDULES, ScheduleOptions, host_schedules, schedu
 from ..host.trajectory import Trajectory, recording
 from ..parameterization import VE, Parameterization
 from ..schedulers import equal_error, ksampler_sigmas, poly_rho
-from ..schedulers.plot import Schedule, plot_schedules
+from ..schedulers.plot import ON_A_NODE, Schedule, plot_schedules
 from .types import TRAJECTORY
 
 CATEGORY = "sampler lab/schedulers"
@@ -399,7 +399,7 @@ class SamplerLabPlotSigmas(io.ComfyNode):
             name = lines[k].strip() if k < len(lines) else ""
             snr = kind.half_log_snr(levels)
             schedules.append(Schedule(name or f"sigmas_{k + 1}", tuple(levels.tolist()), tuple(snr.tolist())))
-        picture = plot_schedules(schedules)
+        picture = plot_schedules(schedules, **ON_A_NODE)
         return io.NodeOutput(picture, ui=ui.PreviewImage(picture, cls=cls))
 
 

@@ -15,12 +15,17 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Schedule", "plot_schedules"]
+__all__ = ["ON_A_NODE", "Schedule", "plot_schedules"]
+
+#: For a picture that a node of 520 pixels shows: its letters are those of the editor at 100 %.
+ON_A_NODE = {"width": 480, "panel_height": 110, "scale": 2}
 
 INK, FAINT, PAPER = (32, 33, 36), (224, 226, 230), (255, 255, 255)
 COLOURS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14), (0, 150, 170))
-LEFT, RIGHT, GAP, TITLE, BOTTOM = 70, 24, 18, 30, 26  # around a panel, in pixels
+LEFT, RIGHT, GAP, TITLE, BOTTOM = 62, 24, 18, 30, 26  # around a panel, in pixels
 LINE = 22  # of the legend
+TITLE_SIZE, LABEL = 14, 12  # letters, in pixels
+TICK_WIDTH = 36  # of a number below a panel, with its gap
 FINER = 2  # drawn larger and shrunk, which smooths the lines
 
 
@@ -46,8 +51,15 @@ class _Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def plot_schedules(schedules: Sequence[Schedule], width: int = 960, panel_height: int = 200) -> torch.Tensor:
+def plot_schedules(
+    schedules: Sequence[Schedule], width: int = 960, panel_height: int = 200, scale: int = 1
+) -> torch.Tensor:
     """IMAGE ``[1, H, W, 3]`` in [0, 1] with one line per schedule and three panels.
+
+    Args:
+        schedules: what is drawn.
+        width, panel_height: in the pixels of the screen where the picture is shown; letters have fixed sizes there.
+        scale: pixels of the picture to one of the screen, so that it stays sharp when zoomed into.
 
     Raises:
         ValueError: nothing to draw, or sigmas that are not finite.
@@ -59,13 +71,13 @@ def plot_schedules(schedules: Sequence[Schedule], width: int = 960, panel_height
         raise ValueError("the sigmas contain NaN or infinity; connect a scheduler's output.")
     top = GAP + LINE * len(schedules)
     height = top + 3 * (TITLE + panel_height + BOTTOM)
-    picture = Image.new("RGB", (width * FINER, height * FINER), PAPER)
-    pen = _Pen(ImageDraw.Draw(picture))
+    picture = Image.new("RGB", (width * scale * FINER, height * scale * FINER), PAPER)
+    pen = _Pen(ImageDraw.Draw(picture), scale * FINER)
     steps = max(len(schedule.sigmas) - 1 for schedule in shown)
     for k, schedule in enumerate(schedules):
         y = GAP / 2 + LINE * (k + 0.5)
         pen.line([(LEFT, y), (LEFT + 28, y)], _colour(k), 3)
-        pen.text((LEFT + 38, y), _caption(schedule), "lm", 14)
+        pen.text((LEFT + 38, y), _caption(schedule), "lm", LABEL)
     panels = (
         ("sigma at each step", [_linear(schedule) for schedule in schedules], False),
         ("sigma, logarithmic axis", [_logarithms(schedule) for schedule in schedules], True),
@@ -75,13 +87,13 @@ def plot_schedules(schedules: Sequence[Schedule], width: int = 960, panel_height
         y = top + row * (TITLE + panel_height + BOTTOM) + TITLE
         box = (LEFT, y, width - RIGHT, y + panel_height)
         has_infinite = any(math.isinf(value) for line in lines for _, value in line)
-        pen.text((LEFT, y - 12), title + (_INFINITE[is_logarithmic] if has_infinite else ""), "lm", 14)
+        pen.text((LEFT, y - 12), title + (_INFINITE[is_logarithmic] if has_infinite else ""), "lm", TITLE_SIZE)
         _panel(pen, box, lines, steps, is_logarithmic)
-    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    picture = picture.resize((width * scale, height * scale), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
 
 
-_INFINITE = {True: "   (triangle: 0)", False: "   (triangle: infinite, from pure noise or to 0)"}
+_INFINITE = {True: "   (triangle: 0)", False: "   (triangle: infinite)"}
 _Line = list[tuple[float, float]]
 
 
@@ -126,10 +138,11 @@ def _panel(
     ticks = list(range(math.ceil(low), math.floor(high) + 1)) if is_logarithmic else _round_numbers(low, high)
     for value in ticks if len(ticks) > 1 or not is_logarithmic else (low, high):
         pen.line([(left, y(value)), (right, y(value))], FAINT, 1)
-        pen.text((left - 8, y(value)), f"{10**value if is_logarithmic else value:.4g}", "rm", 12)
-    for step in sorted({round(each) for each in _round_numbers(0, steps, 10)}):
+        pen.text((left - 8, y(value)), f"{10**value if is_logarithmic else value:.4g}", "rm", LABEL)
+    at_most = min(10, int((right - left) / TICK_WIDTH))
+    for step in sorted({round(each) for each in _round_numbers(0, steps, at_most)}):
         pen.line([(x(step), top), (x(step), bottom)], FAINT, 1)
-        pen.text((x(step), bottom + 6), str(step), "mt", 12)
+        pen.text((x(step), bottom + 6), str(step), "mt", LABEL)
     drawn: list[float] = []
     for k, line in enumerate(lines):
         finite = [(x(i), y(value)) for i, value in line if math.isfinite(value)]
@@ -153,24 +166,25 @@ def _round_numbers(low: float, high: float, at_most: int = 6) -> list[float]:
 
 
 class _Pen:
-    """Draws in picture coordinates on a canvas that is ``FINER`` times as large."""
+    """Draws in the screen's pixels on a canvas of ``scale`` times as many."""
 
-    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
-        self.draw = draw
+    def __init__(self, draw: ImageDraw.ImageDraw, scale: int) -> None:
+        self.draw, self.scale = draw, scale
 
     def line(self, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], width: int) -> None:
         if len(points) > 1:
-            self.draw.line([(x * FINER, y * FINER) for x, y in points], colour, width * FINER, joint="curve")
+            scaled = [(x * self.scale, y * self.scale) for x, y in points]
+            self.draw.line(scaled, colour, width * self.scale, joint="curve")
 
     def dot(self, point: tuple[float, float], colour: tuple[int, int, int], radius: float = 3.0) -> None:
-        x, y, r = point[0] * FINER, point[1] * FINER, radius * FINER
+        x, y, r = (value * self.scale for value in (*point, radius))
         self.draw.ellipse([x - r, y - r, x + r, y + r], fill=colour)
 
     def triangle(self, tip: tuple[float, float], is_upward: bool, colour: tuple[int, int, int]) -> None:
-        x, y, r = tip[0] * FINER, tip[1] * FINER, 5 * FINER
+        x, y, r = (value * self.scale for value in (*tip, 5))
         away = r * 1.6 if is_upward else -r * 1.6
         self.draw.polygon([(x, y), (x - r, y + away), (x + r, y + away)], fill=colour)
 
     def text(self, at: tuple[float, float], text: str, anchor: str, size: int) -> None:
-        font = ImageFont.load_default(size * FINER)
-        self.draw.text((at[0] * FINER, at[1] * FINER), text, fill=INK, font=font, anchor=anchor)
+        font = ImageFont.load_default(size * self.scale)
+        self.draw.text((at[0] * self.scale, at[1] * self.scale), text, fill=INK, font=font, anchor=anchor)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["READY", "not_of_the_editor", "renderer"]
+from sampler_lab.labkit.editor import READY
 
-#: True once the editor has started; until a workflow is active its own start may still replace what a test loads.
-READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
+__all__ = ["READY", "not_of_the_editor", "renderer"]
 
 
 def not_of_the_editor(errors: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 // which the editor shows only for its own nodes. Everything is put into the page as text, never as HTML.
 
 import { app } from "../../scripts/app.js";
+import { wordsOf } from "./reports/words.js";
 
 const NODES = ["SamplerLabCompareToReference", "SamplerLabLoadRuns"];
 const WIDGET = "quality_report";
@@ -20,7 +21,7 @@ function withBold(element, text) {
   return element;
 }
 
-function tableOf(lines) {
+function tableOf(lines, words) {
   const table = document.createElement("table");
   table.style.cssText = "border-collapse:collapse;margin:6px 0;white-space:nowrap";
   lines.forEach((line, row) => {
@@ -29,7 +30,7 @@ function tableOf(lines) {
     const tr = table.insertRow();
     for (const cell of cells) {
       const td = document.createElement(row ? "td" : "th");
-      td.textContent = cell;
+      td.textContent = words.cell(cell);
       td.style.cssText = "padding:2px 8px;text-align:right;border-bottom:1px solid var(--border-color,#555)";
       tr.append(td);
     }
@@ -37,7 +38,7 @@ function tableOf(lines) {
   return table;
 }
 
-function render(element, report) {
+function render(element, report, words) {
   element.replaceChildren();
   let rows = [];
   for (const line of [...report.split("\n"), ""]) {
@@ -45,9 +46,9 @@ function render(element, report) {
       rows.push(line);
       continue;
     }
-    if (rows.length) element.append(tableOf(rows));
+    if (rows.length) element.append(tableOf(rows, words));
     rows = [];
-    if (line) element.append(withBold(document.createElement("div"), line));
+    if (line) element.append(withBold(document.createElement("div"), words.line(line)));
   }
 }
 
@@ -73,7 +74,8 @@ function widgetOf(node) {
 function show(node, output) {
   const report = output?.text;
   if (!report) return;
-  render(widgetOf(node).element, Array.isArray(report) ? report.join("\n") : String(report));
+  const words = wordsOf(app.extensionManager?.setting?.get?.("Comfy.Locale"));
+  render(widgetOf(node).element, Array.isArray(report) ? report.join("\n") : String(report), words);
   node.setDirtyCanvas?.(true, true);
 }
 

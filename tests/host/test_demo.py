@@ -13,7 +13,7 @@ from sampler_lab.labkit.console import Console
 from sampler_lab.labkit.demo import run_demo, with_picture
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.labkit.link import link_folder
-from sampler_lab.labkit.places import PACK_NAME, ROOT, TEMPLATES
+from sampler_lab.labkit.places import MAIN_TEMPLATE, PACK_NAME, ROOT
 from sampler_lab.labkit.server import Server, make_base
 
 pytestmark = pytest.mark.host
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def template(tmp_path_factory) -> Path:
     """The template with three annealing steps."""
-    workflow = json.loads((TEMPLATES / "phase_retrieval.json").read_text(encoding="utf-8"))
+    workflow = json.loads(MAIN_TEMPLATE.read_text(encoding="utf-8"))
     for node in workflow["nodes"]:
         if node["type"] == "SamplerLabAnnealingScheduler":
             node["widgets_values"][0] = 3
@@ -89,7 +89,7 @@ def test_a_picture_of_ones_own_is_measured_instead(host, results, template, tmp_
 def test_the_template_scales_whatever_picture_it_is_given(object_info):
     from sampler_lab.labkit.workflow import to_api
 
-    workflow = json.loads((TEMPLATES / "phase_retrieval.json").read_text(encoding="utf-8"))
+    workflow = json.loads(MAIN_TEMPLATE.read_text(encoding="utf-8"))
     prompt = to_api(workflow, object_info)
     changed = with_picture(prompt, "mine.png")
     (loader,) = [key for key, node in changed.items() if node["class_type"] == "LoadImage"]

@@ -33,7 +33,7 @@ QUICK = Options(num_samples=2, steps=3)
 
 @pytest.fixture
 def template(object_info):
-    prompt = load_template(places.TEMPLATES / "phase_retrieval.json", object_info)
+    prompt = load_template(places.MAIN_TEMPLATE, object_info)
     for node in prompt.values():
         if node["class_type"] == "SamplerLabLatentDAPS":
             node["inputs"]["mcmc_steps"] = 1
@@ -154,7 +154,7 @@ def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tm
     pictures = emoji_pictures(INDEX, 3, 0)
     with Server(comfyui, base=base) as server:
         client = Client(server.url, timeout=10)
-        template = load_template(places.TEMPLATES / "phase_retrieval.json", client.object_info())
+        template = load_template(places.MAIN_TEMPLATE, client.object_info())
         go(client, template, pictures[:1], tmp_path)
         server.stop()
         outcome, _ = go(client, template, pictures, tmp_path)

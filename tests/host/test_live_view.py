@@ -14,9 +14,10 @@ import torch
 from editor import READY, not_of_the_editor, renderer
 from PIL import Image
 from sampler_lab.host.live_view import EVENT, LiveView
+from sampler_lab.labkit.places import MAIN_TEMPLATE
 from sampler_lab.posterior.record import RunRecord, load_metrics
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "phase_retrieval.json"
+TEMPLATE = MAIN_TEMPLATE
 VIEW = ".sampler-lab-run"
 PROPERTY = "sampler_lab_run"
 

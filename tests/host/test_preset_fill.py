@@ -17,7 +17,7 @@ from sampler_lab.operators import PRESETS
 
 pytestmark = pytest.mark.host
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "phase_retrieval.json"
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "01 Phase retrieval (start here).json"
 NODE = "SamplerLabPhaseRetrieval"
 KEY = "sampler_lab_presets"
 DAPS = {

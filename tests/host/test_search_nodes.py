@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 @pytest.fixture
 def graph(object_info):
     """The template of the whole search, cut to a size that runs in seconds; change it by :func:`set_input`."""
-    prompt = to_api(json.loads((TEMPLATES / "daps_full.json").read_text(encoding="utf-8")), object_info)
+    prompt = to_api(json.loads((TEMPLATES / "05 Explore, prune, polish.json").read_text(encoding="utf-8")), object_info)
     set_input(prompt, "SamplerLabAnnealingScheduler", "steps", 5)
     set_input(prompt, "SamplerLabLatentDAPS", "mcmc_steps", 2)
     set_input(prompt, "SamplerLabHardConsistency", "iterations", 3)

@@ -1,0 +1,127 @@
+"""Every template after a run, in both of the editor's renderers: nothing covers anything, nothing is shown twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sampler_lab.guiders import plot as guiders_plot
+from sampler_lab.labkit import editor
+from sampler_lab.labkit.layout import collisions, outside_of_groups
+from sampler_lab.labkit.places import TEMPLATES
+from sampler_lab.schedulers import plot as schedules_plot
+
+pytestmark = [pytest.mark.host, pytest.mark.browser]
+
+NAMES = sorted(path.stem for path in TEMPLATES.glob("*.json"))
+#: Nodes that show a plot, and where its letters are said.
+PLOTS = {"SamplerLabPlotSigmas": schedules_plot, "SamplerLabPlotGuidance": guiders_plot}
+SMALLEST_LETTER = 10.9  # 11, but for the rounding to whole pixels
+#: What a picture of 64 pixels is drawn as, at least, on a node at 100 %.
+LEGIBLE = 128
+
+
+@pytest.fixture(scope="module")
+def page(browser, server):
+    """One page for all of them; a large one, so that whole graphs are on it."""
+    context = browser.new_context(viewport={"width": 2200, "height": 1400})
+    page = context.new_page()
+    page.set_default_timeout(300_000)
+    page.goto(server.url)
+    page.wait_for_function(editor.READY)
+    editor.calm(page)
+    yield page
+    editor.use_renderer(page, "classic")
+    context.close()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def ran(request, page):
+    """The template, run (cut short) on the classic canvas."""
+    workflow = json.loads((TEMPLATES / f"{request.param}.json").read_text(encoding="utf-8"))
+    editor.use_renderer(page, "classic")
+    editor.open_workflow(page, workflow)
+    editor.shorten(page, seed=900_000 + NAMES.index(request.param))
+    editor.run_workflow(page, timeout=900)
+    return workflow
+
+
+def assert_tidy(page):
+    editor.fit(page)
+    nodes, groups = editor.rectangles(page)
+    assert collisions(nodes) == []
+    assert outside_of_groups(nodes, groups) == []
+    assert collisions(dict(groups)) == []
+    framed = {key for key, box in nodes.items() for _, group in groups if collisions({"node": box, "group": group})}
+    loose = set(nodes) - framed
+    kinds = page.evaluate("() => Object.fromEntries(window.app.graph.nodes.map(node => [node.id, node.type]))")
+    assert {kinds[key] for key in loose} <= {"MarkdownNote"}, "every other node belongs to a group with a title"
+
+
+def test_nothing_covers_anything_in_either_renderer(page, ran):
+    assert_tidy(page)
+    editor.use_renderer(page, "vue")
+    try:
+        assert_tidy(page)
+    finally:
+        editor.use_renderer(page, "classic")
+
+
+def test_no_picture_is_shown_by_a_node_and_again_by_the_next(page, ran):
+    """A node that shows its own plot needs no Preview Image behind it, and one output no two of them."""
+    wait_for_pictures(page)
+    shown = page.evaluate("() => Object.keys(window.app.nodeOutputs).filter(id => window.app.nodeOutputs[id].images)")
+    assert shown
+    sources = {}
+    for _, origin, slot, target, place, _ in ran["links"]:
+        kind = next(node["inputs"][place]["type"] for node in ran["nodes"] if node["id"] == target)
+        if kind == "IMAGE" and str(target) in shown:
+            sources.setdefault((str(origin), slot), []).append(str(target))
+    twice = {origin: targets for (origin, _), targets in sources.items() if origin in shown or len(targets) > 1}
+    assert twice == {}
+
+
+def wait_for_pictures(page):
+    """Until every picture of the run has come, as the editor loads them one by one."""
+    page.wait_for_function(
+        """() => window.app.graph.nodes.every(node => {
+            const images = window.app.nodeOutputs[node.id]?.images;
+            if (!images || LiteGraph.vueNodesMode) return true;
+            return node.imgs?.length === images.length && node.imgs.every(image => image.complete);
+        })"""
+    )
+
+
+def test_pictures_are_drawn_large_enough_on_the_classic_canvas(page, ran):
+    """Small ones enlarged; plots so that their smallest letters have 11 pixels at 100 %."""
+    editor.fit(page)
+    wait_for_pictures(page)
+    drawn = page.evaluate(
+        """async () => {
+            const { canvas, graph } = window.app;
+            const found = [];
+            for (const node of graph.nodes.filter(node => node.imgs?.length)) {
+                canvas.ds.scale = 1;
+                canvas.ds.offset[0] = 300 - node.pos[0];
+                canvas.ds.offset[1] = 150 - node.pos[1];
+                const original = CanvasRenderingContext2D.prototype.drawImage;
+                const sizes = [];
+                CanvasRenderingContext2D.prototype.drawImage = function (picture, x, y, width, height) {
+                    if (this === canvas.ctx && width) sizes.push([Math.round(width), Math.round(height)]);
+                    return original.apply(this, arguments);
+                };
+                canvas.draw(true, true);
+                await new Promise(resolve => setTimeout(resolve, 100)); // the editor draws previews a moment later
+                CanvasRenderingContext2D.prototype.drawImage = original;
+                found.push({ node: node.title, type: node.type, count: node.imgs.length, sizes, room: node.size });
+            }
+            return found;
+        }"""
+    )
+    assert drawn
+    for picture in drawn:
+        large = [size for size in picture["sizes"] if LEGIBLE <= max(size) < 2000]  # and not the canvas itself
+        assert len(large) >= picture["count"], picture
+        if picture["type"] in PLOTS:
+            plot = PLOTS[picture["type"]]
+            assert max(large)[0] / plot.ON_A_NODE["width"] * plot.LABEL >= SMALLEST_LETTER, picture
