@@ -16,13 +16,19 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str
     """Write named arrays and texts in the format that the name ends in, whole or not at all.
 
     Raises:
-        ValueError: an unknown ending.
+        ValueError: an unknown ending, or the package that writes it is not installed.
     """
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise ValueError(f"cannot write {path.name!r}; its name must end in {', '.join(_WRITERS)}.")
-    with replacing(path) as temporary:
-        writer(temporary, arrays, text)
+    try:
+        with replacing(path) as temporary:
+            writer(temporary, arrays, text)
+    except ImportError as problem:
+        package = str(problem.name).split(".")[0]
+        raise ValueError(
+            f"{path.name!r} needs the Python package {package}: pip install {package}, or save as .npz."
+        ) from None
 
 
 @contextmanager
