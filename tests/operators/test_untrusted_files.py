@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 import tracemalloc
 import zipfile
@@ -151,7 +150,7 @@ def test_a_flipped_bit_does_not_end_the_host(tmp_path):
 
 
 @posix
-def test_a_crash_is_a_sentence_and_the_next_file_is_read_by_a_new_process(tmp_path):
+def test_a_crash_is_a_sentence_and_the_next_file_is_read_by_a_new_process(tmp_path, monkeypatch):
     """A real crash of the process, whatever scipy makes of the issue's file tomorrow."""
     savemat(tmp_path / "a.mat", {"data": Y})
     READER.close()
@@ -161,19 +160,16 @@ def test_a_crash_is_a_sentence_and_the_next_file_is_read_by_a_new_process(tmp_pa
     assert np.array_equal(stored.read(), Y)  # died between two requests: nobody needs to know
     assert READER.pid != first
 
-    def kill_all() -> None:  # as a file does that crashes every reader
-        while not stop.wait(0.001):
-            if READER.pid:
-                os.kill(READER.pid, signal.SIGSEGV)
+    start = READER._start
 
-    stop = threading.Event()
-    killer = threading.Thread(target=kill_all)
-    killer.start()
-    try:
-        sentence = refusal(tmp_path / "a.mat")
-    finally:
-        stop.set()
-        killer.join()
+    def start_and_crash(file: str) -> None:  # as with a file that crashes every reader
+        start(file)
+        os.kill(READER.pid, signal.SIGSEGV)
+
+    os.kill(READER.pid, signal.SIGSEGV)
+    monkeypatch.setattr(READER, "_start", start_and_crash)
+    sentence = refusal(tmp_path / "a.mat")
+    monkeypatch.undo()
     assert sentence.startswith("'a.mat' is damaged: the process that read it crashed (signal 11)")
     assert np.array_equal(find_arrays(tmp_path / "a.mat")["data"].read(), Y)
 
