@@ -97,7 +97,7 @@ def _sample(
         versions=host_versions(),
         device=str(x.device),
     )
-    record.belongs_to(model=type(patcher.model).__name__)
+    record.note(model=type(patcher.model).__name__)
     announce(run.node_id, record)
     view = LiveView(run.node_id, record)
     _tell_if_nothing_is_pruned(options.pruning, len(x), run.node_id)

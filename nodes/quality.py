@@ -95,11 +95,11 @@ class SamplerLabCompareToReference(io.ComfyNode):
         facts = {**table.to_dict(), "reference_sha256": tensor_sha256(truth)}
         about = _experiment(cls.hidden.extra_pnginfo)
         if record is not None:
-            record.belongs_to(**about)
+            record.note(**about)
             record.quality(facts, image="reference")
         if record is None or record.path is None:
             record = _record_of_its_own(filename_prefix, measurement, len(particles), str(particles.device))
-            record.belongs_to(**about)
+            record.note(**about)
             record.quality(facts, image="reference")
         report = table.to_markdown()
         written = "" if record.path is None else f"\n\nWritten to output/{output_name(record.path)}."

@@ -130,12 +130,6 @@ class RunRecord:
         self._clock = time.monotonic()
         self._flush(now=True)
 
-    def belongs_to(self, model: str | None = None, experiment: str | None = None, picture: str | None = None) -> None:
-        """Note what is known of: the class of the model, and the names that an experiment gave itself and the image."""
-        named = {"model": model, "experiment": experiment, "picture": picture}
-        self._facts |= {key: str(name) for key, name in named.items() if name is not None}
-        self._flush(now=True)
-
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time, memory and calls inside this context belong to the phase ``name``; entering it again adds to it."""
@@ -212,7 +206,8 @@ class RunRecord:
         self._flush()
 
     def note(self, **facts: Any) -> None:
-        """Add what a host knows of the run (its prompt, the pictures it saved), by names of its own."""
+        """Add what is known of the run beside itself: ``model``, ``experiment`` and ``picture`` by name, or a host's own
+        facts (its prompt, the pictures it saved)."""
         self._facts.update(plain(facts))
         self._flush(now=True)
 

@@ -135,7 +135,7 @@ def test_a_record_says_what_it_is_of(tmp_path):
     truth = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     measurement = PhaseRetrieval().measure(truth, seed=1)
     record.begin({}, 0, [1.0, 0.0], measurement=describe_measurement(measurement))
-    record.belongs_to(model="Emoji", experiment="exp0", picture="cat")
+    record.note(model="Emoji", experiment="exp0", picture="cat")
     record.quality({**quality([particle(0, 20.0, 21.0)]), "reference_sha256": tensor_sha256(truth)})
     record.finish()
     metrics = load_metrics(tmp_path / "metrics.json")
