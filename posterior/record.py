@@ -206,8 +206,7 @@ class RunRecord:
         self._flush()
 
     def note(self, **facts: Any) -> None:
-        """Add what is known of the run beside itself: ``model``, ``experiment`` and ``picture`` by name, or a host's own
-        facts (its prompt, the pictures it saved)."""
+        """Add what is known from outside: the names of model, experiment and picture, or facts of a host."""
         self._facts.update(plain(facts))
         self._flush(now=True)
 
