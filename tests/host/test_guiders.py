@@ -11,6 +11,7 @@ import torch
 from inside_host import found_by
 from PIL import Image
 from safetensors.torch import load
+from sampler_lab.guiders.plot import ON_A_NODE
 from sampler_lab.labkit.outcome import RunFailed, RunInterrupted
 
 NODES = (
@@ -279,7 +280,7 @@ def test_the_likelihood_guider_under_the_executors_inference_mode(client):
     for item in ("residual_0", "residual_1"):
         assert float(rows[-1][item]) < 0.1 * float(rows[0][item])
     (file,) = result.files("SamplerLabPlotGuidance")
-    assert Image.open(BytesIO(client.view(file))).width == 768
+    assert Image.open(BytesIO(client.view(file))).width == ON_A_NODE["width"] * ON_A_NODE["scale"]
 
 
 def test_cancel_stops_a_guider_and_the_next_run_works(client):
