@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import autocast
 
 from ..operators import Measurement
 from .record import RunRecord
@@ -49,7 +50,7 @@ def decoder_autocast(device: torch.device, precision: str, dtype: torch.dtype) -
     """
     native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     if precision == "auto" and native and dtype == torch.float32:
-        return torch.autocast("cpu", torch.bfloat16)
+        return autocast("cpu", torch.bfloat16)
     return nullcontext()  # an autocast that is switched off is still refused by some backends
 
 

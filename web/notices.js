@@ -10,18 +10,18 @@ const EVENT = "sampler_lab.notice";
 const KEY = "sampler_lab_notices";
 const TITLE_HEIGHT = 30;
 const TOAST_MILLISECONDS = 15_000;
-const STYLE_ID = "sampler-lab-notices-style";
-const STYLE = `
-.sampler-lab-notices { position: absolute; inset: 0; overflow: hidden; pointer-events: none; z-index: 15; }
-.sampler-lab-notice { position: absolute; left: 0; top: 0; transform-origin: 0 0; box-sizing: border-box;
-  display: flex; gap: 6px; align-items: flex-start; padding: 6px 8px; border-radius: 6px; border: 1px solid;
-  font: 12px/1.4 sans-serif; box-shadow: 0 2px 8px #0006; }
-.sampler-lab-notice.warn { background: #4a3405; border-color: #e0a100; color: #ffe9b0; }
-.sampler-lab-notice.info { background: #12324e; border-color: #4a9be0; color: #d5eaff; }
-.sampler-lab-notice span { flex: 1; overflow-wrap: anywhere; }
-.sampler-lab-notice button { pointer-events: auto; cursor: pointer; border: 0; padding: 0 2px; background: none;
-  color: inherit; font: inherit; }
-`;
+// On the elements themselves: the page is everybody's, and a style sheet in it could meet another pack's.
+const STYLES = {
+  layer: "position:absolute;inset:0;overflow:hidden;pointer-events:none;z-index:15",
+  box: "position:absolute;left:0;top:0;transform-origin:0 0;display:grid;gap:4px",
+  label:
+    "position:relative;box-sizing:border-box;display:flex;gap:6px;align-items:flex-start;padding:6px 8px;" +
+    "border-radius:6px;border:1px solid;font:12px/1.4 sans-serif;box-shadow:0 2px 8px #0006;",
+  warn: "background:#4a3405;border-color:#e0a100;color:#ffe9b0",
+  info: "background:#12324e;border-color:#4a9be0;color:#d5eaff",
+  text: "flex:1;overflow-wrap:anywhere",
+  button: "pointer-events:auto;cursor:pointer;border:0;padding:0 2px;background:none;color:inherit;font:inherit",
+};
 const WORDS = { en: { dismiss: "Dismiss" }, ko: { dismiss: "닫기" } };
 
 const store = new NoticeStore();
@@ -47,32 +47,29 @@ function shownNode(id) {
 
 function makeLayer() {
   if (layer?.isConnected) return layer;
-  if (!document.getElementById(STYLE_ID)) {
-    const style = document.createElement("style");
-    style.id = STYLE_ID;
-    style.textContent = STYLE;
-    document.head.append(style);
-  }
   layer = document.createElement("div");
   layer.className = "sampler-lab-notices";
+  layer.style.cssText = STYLES.layer;
   app.canvas.canvas.parentElement.append(layer);
   return layer;
 }
 
 function labelOf(notices) {
   const box = document.createElement("div");
-  box.style.cssText = "position:absolute;left:0;top:0;transform-origin:0 0;display:grid;gap:4px";
+  box.style.cssText = STYLES.box;
   for (const notice of notices) {
     const label = document.createElement("div");
     label.className = `sampler-lab-notice ${notice.severity}`;
-    label.style.position = "relative";
+    label.style.cssText = STYLES.label + STYLES[notice.severity];
     label.setAttribute("role", "status");
     label.dataset.node = notice.node;
     const sign = document.createElement("b");
     sign.textContent = notice.severity === "warn" ? "⚠" : "ℹ";
     const text = document.createElement("span");
+    text.style.cssText = STYLES.text;
     text.textContent = notice.text;
     const close = document.createElement("button");
+    close.style.cssText = STYLES.button;
     close.textContent = "✕";
     close.title = words().dismiss;
     close.setAttribute("aria-label", words().dismiss);

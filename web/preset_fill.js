@@ -99,7 +99,7 @@ function watch(node, presets) {
 }
 
 app.registerExtension({
-  name: "SamplerLab.PresetFill",
+  name: "samplerlab.PresetFill",
   beforeRegisterNodeDef(nodeType, nodeData) {
     const presets = declared(nodeData);
     if (!presets) return;

@@ -66,7 +66,7 @@ function enlarge(node, widget) {
 }
 
 app.registerExtension({
-  name: "SamplerLab.SmallPictures",
+  name: "samplerlab.SmallPictures",
   nodeCreated(node) {
     const text = node.widgets?.find((widget) => widget.name === TEXTS[node.comfyClass]);
     if (text?.options) text.options.getMaxHeight = () => TEXT_HEIGHT;

@@ -37,7 +37,7 @@ function translate(graph) {
 }
 
 app.registerExtension({
-  name: "SamplerLab.TemplateWords",
+  name: "samplerlab.TemplateWords",
   async init() {
     words = await wordsOf(language());
   },

@@ -7,6 +7,8 @@ import torch
 from linear_problem import Scale
 from sampler_lab.operators import Measurement
 from sampler_lab.posterior.likelihood import Likelihood, decoder_autocast, weights_dtype
+from torch import autocast
+from torch.nn import Conv2d
 
 CPU = torch.device("cpu")
 
@@ -23,7 +25,7 @@ class Decoder(torch.nn.Module):
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.layer = torch.nn.Conv2d(1, 1, 3, padding=1, bias=True)
+        self.layer = Conv2d(1, 1, 3, padding=1, bias=True)
         with torch.no_grad():
             for weight in self.layer.parameters():
                 weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
@@ -67,7 +69,7 @@ def test_autocast_over_half_weights_is_what_torch_refuses():
     decoder = Decoder(torch.float16)
     with (
         pytest.raises(RuntimeError, match=r"(?i)mixed dtype|same dtype|should be the same|expected"),
-        torch.autocast("cpu", torch.bfloat16),
+        autocast("cpu", torch.bfloat16),
     ):
         decoder(torch.randn(1, 1, 4, 4))
 
@@ -80,7 +82,7 @@ def test_what_a_decoders_weights_are_in():
     assert weights_dtype(Decoder(torch.bfloat16)) == torch.bfloat16
     assert weights_dtype(Decoder(torch.float32)) == torch.float32
     assert weights_dtype(lambda z: z) == torch.float32
-    partly = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.Conv2d(1, 1, 1).half())
+    partly = torch.nn.Sequential(Conv2d(1, 1, 1), Conv2d(1, 1, 1).half())
     assert weights_dtype(partly) == torch.float16
 
 
