@@ -133,6 +133,10 @@ class Client:
         entry = self._get(f"/history/{prompt_id}").get(prompt_id)
         return entry if entry and (entry.get("status") or {}).get("status_str") else None
 
+    def forget(self) -> None:
+        """Empty the history; the files that runs wrote stay."""
+        self._post("/history", {"clear": True})
+
     def queue_state(self) -> tuple[list[str], list[str]]:
         """Prompt ids running now, and waiting."""
         state = self._get("/queue")

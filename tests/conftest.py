@@ -56,12 +56,16 @@ def server(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
-    """A client of ``server``. What the test leaves in the queue is cancelled afterwards."""
+    """A client of ``server``. What the test leaves in the queue is cancelled afterwards, and its history forgotten.
+
+    The host's history repeats a prompt as it came, and a NaN in one would end every editor's list of jobs.
+    """
     client = Client(server.url, since_news=True)  # a limit finds what hangs, not what is slow
     yield client
     running, waiting = client.queue_state()
     for prompt_id in [*waiting, *running]:
         client.cancel(prompt_id)
+    client.forget()
 
 
 @pytest.fixture(scope="session")

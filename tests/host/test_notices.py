@@ -158,6 +158,8 @@ def labels(page):
 def test_a_notice_stands_on_its_node_until_the_next_clean_run_and_is_not_saved(page, vue):
     page.wait_for_function(READY)
     page.evaluate("vue => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)", vue)
+    # Another test may have left previews on, and nodes grow when one comes.
+    page.evaluate("() => window.app.extensionManager.setting.set('Comfy.Execution.PreviewMethod', 'none')")
     graph, sampling = cfg_pp(310 + vue, 7.0)
     page.console_errors.clear()
     load(page, graph.prompt)

@@ -45,9 +45,13 @@ def test_the_dropdowns_offer_the_catalogue_once_and_no_sampler_that_needs_a_meas
 
 @pytest.fixture(scope="module")
 def every(server):
-    """Every name × {KSampler, SamplerCustomAdvanced} × {mask} × {negative}, by ``(name, case)``; one prompt a model."""
+    """Every name × {KSampler, SamplerCustomAdvanced} × {mask} × {negative}, by ``(name, case)``, and what was logged.
+
+    One prompt a model.
+    """
     from sampler_lab.labkit.client import Client
 
+    before = len(server.log.read_bytes())
     found = {}
     for kind in ("edm", "flow"):
         g = EmojiGraph(kind)
@@ -70,6 +74,7 @@ def every(server):
             for case, latent in cases.items():
                 g.save(f"{each.name} {case}", latent)
         found[kind] = g.run(Client(server.url))
+    found["log"] = server.log.read_bytes()[before:].decode("utf-8", errors="replace")
     return found
 
 
@@ -108,12 +113,11 @@ def test_without_a_negative_cfg_pp_is_the_plain_sampler(every, kind, case):
             assert torch.equal(every[kind][f"{each.name} {case}"], plain), each.name
 
 
-def test_the_missing_negative_is_said_once_a_run(every, server):
+def test_the_missing_negative_is_said_once_a_run(every):
     """Two cases of BasicGuider a CFG++ sampler and model, and nothing else, lack a negative."""
-    log = server.log.read_text(encoding="utf-8", errors="replace")
     runs = 2 * 2 * sum(each.cfg_pp for each in CATALOGUE)
-    assert log.count("CFG++ needs negative conditioning and got none") == runs
-    assert logging.getLevelName(logging.WARNING) in log
+    assert every["log"].count("CFG++ needs negative conditioning and got none") == runs
+    assert logging.getLevelName(logging.WARNING) in every["log"]
 
 
 @BOTH
