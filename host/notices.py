@@ -22,6 +22,8 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .prompts import running_item, server, workflow_of
+
 __all__ = ["EVENT", "KEY", "SEVERITIES", "Notice", "collected", "notify", "notify_once"]
 
 EVENT = "sampler_lab.notice"
@@ -61,17 +63,17 @@ def notify(text: str, severity: str = "warn", node_id: str | None = None) -> Non
         raise ValueError(f"severity is {severity!r}; choose one of {', '.join(SEVERITIES)}.")
     prompt_id, source = _running_node()
     notice = Notice(text, severity, node_id or source, source)
-    server = _server()
-    if not _remember(server, prompt_id, notice):
+    item = running_item(prompt_id) if prompt_id else None
+    if not _remember(item, notice):
         return
     log.log(logging.WARNING if severity == "warn" else logging.INFO, "[Sampler Lab] %s", text)
     collecting = _collecting.get()
     if collecting is not None:
         collecting.append(notice)
-    if server is not None and server.client_id is not None and notice.node is not None:
-        workflow = _workflow_id(_running_item(server, prompt_id))
-        message = {"prompt_id": prompt_id, "workflow_id": workflow, **asdict(notice)}
-        server.send_sync(EVENT, message, server.client_id)
+    host = server()
+    if host is not None and host.client_id is not None and notice.node is not None:
+        message = {"prompt_id": prompt_id, "workflow_id": workflow_of(item), **asdict(notice)}
+        host.send_sync(EVENT, message, host.client_id)
 
 
 @functools.cache
@@ -91,12 +93,11 @@ def collected() -> Iterator[list[Notice]]:
         _collecting.reset(token)
 
 
-def _remember(server: Any, prompt_id: str | None, notice: Notice) -> bool:
+def _remember(item: tuple[Any, ...] | None, notice: Notice) -> bool:
     """Note it in the queue's own copy of the prompt, which becomes its history; False when it is there already."""
-    item = _running_item(server, prompt_id)
     if item is None:
         return True
-    with server.prompt_queue.mutex:
+    with server().prompt_queue.mutex:
         said = item[3].setdefault(KEY, [])
         if asdict(notice) in said:
             return False
@@ -112,26 +113,3 @@ def _running_node() -> tuple[str | None, str | None]:
         return None, None
     context = get_executing_context()
     return (None, None) if context is None else (context.prompt_id, context.node_id)
-
-
-def _running_item(server: Any, prompt_id: str | None) -> Any:
-    """The queue's entry of this prompt: (number, id, graph, extra data, ...)."""
-    if server is None or prompt_id is None:
-        return None
-    with server.prompt_queue.mutex:
-        return next((item for item in server.prompt_queue.currently_running.values() if item[1] == prompt_id), None)
-
-
-def _workflow_id(item: Any) -> str | None:
-    """Of the workflow that the prompt was made from: node ids are only unique within one."""
-    workflow = ((item[3].get("extra_pnginfo") or {}).get("workflow") or {}) if item else {}
-    return workflow.get("id")
-
-
-def _server() -> Any:
-    """The running host's server, or None (a script that imports the pack has none)."""
-    try:
-        from server import PromptServer
-    except ImportError:
-        return None
-    return getattr(PromptServer, "instance", None)

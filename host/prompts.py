@@ -15,7 +15,7 @@ from typing import Any
 
 from .folders import output_name
 
-__all__ = ["META", "announce", "pictures_of", "running_prompt", "server"]
+__all__ = ["META", "announce", "pictures_of", "running_item", "running_prompt", "server", "workflow_of"]
 
 #: The key in ``_meta`` of the node: the record's path within the output folder.
 META = "sampler_lab_run"
@@ -33,23 +33,28 @@ def server() -> Any:
     return getattr(PromptServer, "instance", None)
 
 
-def _running_item() -> tuple[Any, ...] | None:
-    """The queue's own copy of what it runs: number, id, graph, further data ..."""
+def running_item(prompt_id: str | None = None) -> tuple[Any, ...] | None:
+    """The queue's own copy of what it runs (number, id, graph, further data ...); None when it runs no such prompt.
+
+    prompt_id: which prompt; the one that the host began last if None.
+    """
     host = server()
     if host is None:
         return None
-    prompt_id = getattr(host, "last_prompt_id", None)
+    wanted = prompt_id or getattr(host, "last_prompt_id", None)
     with host.prompt_queue.mutex:
-        return next((item for item in host.prompt_queue.currently_running.values() if item[1] == prompt_id), None)
+        return next((item for item in host.prompt_queue.currently_running.values() if item[1] == wanted), None)
+
+
+def workflow_of(item: tuple[Any, ...] | None) -> str | None:
+    """Id of the workflow that a prompt was made from, if it says: node ids are only unique within one."""
+    return ((item[3].get("extra_pnginfo") or {}).get("workflow") or {}).get("id") if item else None
 
 
 def running_prompt() -> dict[str, Any]:
-    """Which prompt runs, and of which workflow: node ids are only unique within one. Empty when none runs."""
-    item = _running_item()
-    if item is None:
-        return {}
-    workflow = (item[3].get("extra_pnginfo") or {}).get("workflow") or {}
-    return {"prompt_id": item[1], "workflow_id": workflow.get("id")}
+    """Which prompt runs, and of which workflow. Empty when none runs."""
+    item = running_item()
+    return {} if item is None else {"prompt_id": item[1], "workflow_id": workflow_of(item)}
 
 
 def announce(node_id: str | None, record: Any) -> None:
@@ -57,10 +62,10 @@ def announce(node_id: str | None, record: Any) -> None:
 
     When the prompt is over, the record is also given the names of the pictures that were saved of the run.
     """
-    item = _running_item()
+    item = running_item()
     if node_id is None or item is None or record.path is None:
         return
-    record.note(prompt={"id": item[1], "node": node_id, "workflow": running_prompt()["workflow_id"]})
+    record.note(prompt={"id": item[1], "node": node_id, "workflow": workflow_of(item)})
     for graph in (item[2], _executing_graph()):
         if node_id in graph:
             graph[node_id].setdefault("_meta", {})[META] = output_name(record.path)

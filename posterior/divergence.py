@@ -1,6 +1,6 @@
 """Whether a run of LatentDAPS came to an end without coming anywhere: what its record shows of it, in one sentence.
 
-A chain with too large a step does not raise: it leaves the finite numbers and is set back, or it settles at noise that
+A chain with too large a step does not raise: it becomes NaN or infinite and is set back, or it settles at noise that
 explains nothing. What then comes out of the decoder looks like a result. Three signs tell it from one:
 
 * most chains of the run became non-finite, and were set back to what the model alone made of them;
@@ -46,7 +46,7 @@ def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, en
     set_back = sum(len(row.get("set_back", ())) for row in steps)
     if set_back > MOST_SET_BACK * chains:
         return (
-            f"{set_back} of {chains} chains left the finite numbers and were set back to what the model alone makes, "
+            f"{set_back} of {chains} chains became NaN or infinite and were set back to what the model alone makes, "
             f"so the measurement was mostly ignored; {REMEDY}."
         )
     first, last = _best(steps[0]), _best(steps[-1].get("polish") or steps[-1])

@@ -168,7 +168,7 @@ def hard_consistency(
         move = -options.learning_rate * mean / scale
         at[rows] = at[rows] + (move if mask is None else move * (mask[rows] if len(mask) == count else mask))
     before = torch.tensor([track[0] if track else math.nan for track in history], device=z.device)
-    # A row that left the finite numbers goes back to where it was: nothing it found on the way is trusted.
+    # A row that became NaN or infinite goes back to where it was: nothing it found on the way is trusted.
     lost = torch.tensor([reason == NOT_FINITE for reason in stopped], device=z.device)
     best = torch.where(lost.reshape(-1, *[1] * (z.ndim - 1)), z, best)
     residual = torch.where(lost, before, residual)

@@ -230,7 +230,7 @@ def sample_latent_daps(
             if set_back and not warned:
                 warned = True
                 log.warning(
-                    "Sampler Lab: the chain of particle %s left the finite numbers at sigma %.3g and was set back "
+                    "Sampler Lab: the chain of particle %s became NaN or infinite at sigma %.3g and was set back "
                     "to its estimate; if the result ignores the measurement, halve the step size.",
                     ", ".join(map(str, set_back)),
                     float(sigma),
