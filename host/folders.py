@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -112,15 +113,17 @@ def next_run_file(prefix: str, name: str = "metrics.json") -> Path:
     check_prefix(prefix)
     root = folder_paths.get_output_directory()
     parent, stem, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
+    # The count of hosts before 0.20 leaves out names with an ending.
+    numbered = re.compile(re.escape(stem) + r"_(\d+)(\.json)?")
+    taken = [int(found[1]) for path in Path(parent).iterdir() if (found := numbered.fullmatch(path.name))]
+    counter = max([counter - 1, *taken]) + 1
     while True:
         folder = Path(parent) / f"{stem}_{counter:05}"
         try:
-            if not folder.with_name(f"{folder.name}.json").exists():
-                folder.mkdir(parents=True)
-                return folder / name
-        except FileExistsError:
-            pass  # another server's, or one that the host's count does not know
-        counter += 1
+            folder.mkdir(parents=True)
+            return folder / name
+        except FileExistsError:  # another server was quicker
+            counter += 1
 
 
 def output_folder(name: str) -> Path:
