@@ -57,9 +57,13 @@ function widgetOf(node) {
   if (existing) return existing;
   const element = document.createElement("div");
   element.className = "sampler-lab-report";
-  element.style.cssText =
-    "overflow:auto;padding:6px;font-size:12px;line-height:1.4;color:var(--input-text,#ddd);" +
-    "background:var(--comfy-input-bg,#222);border-radius:4px;user-select:text";
+  element.style.cssText = "position:relative;min-height:160px;background:var(--comfy-input-bg,#222);border-radius:4px";
+  // A report of many runs scrolls within its node: what it holds must not make the node grow over its neighbours.
+  const page = document.createElement("div");
+  page.style.cssText =
+    "position:absolute;inset:0;overflow:auto;padding:6px;font-size:12px;line-height:1.4;" +
+    "color:var(--input-text,#ddd);user-select:text";
+  element.append(page);
   const widget = node.addDOMWidget(WIDGET, "sampler_lab_report", element, {
     serialize: false,
     hideOnZoom: false,
@@ -75,7 +79,7 @@ function show(node, output) {
   const report = output?.text;
   if (!report) return;
   const words = wordsOf(app.extensionManager?.setting?.get?.("Comfy.Locale"));
-  render(widgetOf(node).element, Array.isArray(report) ? report.join("\n") : String(report), words);
+  render(widgetOf(node).element.firstChild, Array.isArray(report) ? report.join("\n") : String(report), words);
   node.setDirtyCanvas?.(true, true);
 }
 
