@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median, quantiles
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
@@ -54,7 +55,7 @@ def psnr(runs: Runs) -> Any:
             axes.hlines(mean.value, x - 0.3, x + 0.3, color=_colour(x), lw=3, zorder=3)
             axes.annotate(mean.text(2), (x + 0.32, mean.value), va="center", fontsize=9)
     axes.set_xlim(-0.6, len(names) - 0.2)
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), [_wrapped(name, 18) for name in names])
     axes.set(
         ylabel="PSNR aligned, blind choice (dB)",
         title="A dot an image, a bar the mean (of how many, if not all are finite)",
@@ -70,7 +71,7 @@ def residual(runs: Runs) -> Any:
         if not rows:
             continue
         low, middle, high = zip(*(_quartiles(values) for values in rows), strict=True)
-        axes.plot(steps, middle, color=_colour(k), label=name)
+        axes.plot(steps, middle, color=_colour(k), label=_wrapped(name))
         axes.fill_between(steps, low, high, color=_colour(k), alpha=0.15, lw=0)
     _mark_pruning(axes, runs)
     axes.axhline(1, color="black", ls="--", lw=1, label="noise floor")
@@ -84,7 +85,7 @@ def distance(runs: Runs) -> Any:
     figure, axes = new_figure()
     for k, name in enumerate(runs.experiments):
         steps, rows = _per_step(runs.of(name), lambda run, step: finite([step.get("pairwise_distance")]))
-        axes.plot(steps, [fmean(values) for values in rows], color=_colour(k), label=name)
+        axes.plot(steps, [fmean(values) for values in rows], color=_colour(k), label=_wrapped(name))
     _mark_pruning(axes, runs)
     axes.set(xlabel="annealing step", ylabel="rms distance between particles (latent)", title="Mean over images")
     axes.legend(frameon=False, fontsize=9)
@@ -109,7 +110,7 @@ def success(runs: Runs) -> Any:
                 capsize=4,
                 label=choice if k == 0 else None,
             )
-    axes.set_xticks(range(len(runs.experiments)), runs.experiments)
+    axes.set_xticks(range(len(runs.experiments)), [_wrapped(name, 18) for name in runs.experiments])
     axes.set(ylim=(0, 1.02), ylabel="success rate", title="More than 20 dB and 5 dB above a flat image; 95 % interval")
     axes.legend(frameon=False, fontsize=9)
     return figure
@@ -138,6 +139,11 @@ def cost(runs: Runs) -> Any:
 PLOTS: Mapping[str, Callable[[Runs], Any]] = MappingProxyType(
     {"psnr": psnr, "residual": residual, "distance": distance, "success": success, "cost": cost}
 )
+
+
+def _wrapped(name: str, width: int = 44) -> str:
+    """A name in lines: a group without one is called by its settings, which may be many."""
+    return "\n".join(wrap(name, width)) or name
 
 
 def _colour(k: int) -> str:
