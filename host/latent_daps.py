@@ -156,10 +156,8 @@ def _tell_if_diverged(
 ) -> None:
     if not options.mcmc.is_active:
         return
-    energy = (
-        measurement.y.square().sum() if measurement.mask is None else measurement.y[measurement.mask].square().sum()
-    )
-    said = divergence(record.to_dict()["steps"], measurement.noise_floor, float(energy))
+    energy = float(measurement.y.square().sum())  # dead pixels hold 0
+    said = divergence(record.to_dict()["steps"], measurement.noise_floor, energy)
     if said is not None:
         notify(said, "warn", node_id)
 
