@@ -24,7 +24,7 @@ from lab import import_pack
 
 import_pack()
 
-from sampler_lab.parameterization import CONST
+from sampler_lab.diffusion.parameterization import CONST
 from sampler_lab.priors.classes import NULL_CLASS, class_weights
 from sampler_lab.priors.loader import EmojiPrior, load_emoji_prior
 from sampler_lab.samplers import sample_dpmpp_2m_cfg_pp

@@ -21,7 +21,7 @@ from lab import import_pack
 
 import_pack()
 
-from sampler_lab.experiments.comparison import Difference, holm, mean_interval, student_interval, summarise
+from sampler_lab.instruments.runs.comparison import Difference, holm, mean_interval, student_interval, summarise
 
 DOCUMENT = ROOT / "docs" / "experiments.md"
 TIE = 0.1

@@ -30,11 +30,11 @@ from lab import import_pack
 
 import_pack()
 
+from sampler_lab.instruments.metrics_file import row_of
+from sampler_lab.instruments.record import RunRecord
 from sampler_lab.metrics import MEANS_RULE, mean_of, quality_table, wilson_interval
 from sampler_lab.operators import Measurement, PhaseRetrieval
-from sampler_lab.operators.hybrid_input_output import best_channels, hybrid_input_output
-from sampler_lab.posterior.metrics_file import row_of
-from sampler_lab.posterior.record import RunRecord
+from sampler_lab.operators.classical.hybrid_input_output import best_channels, hybrid_input_output
 from sampler_lab.priors.classes import class_weights
 from sampler_lab.priors.held_out import list_glyphs, load_glyph
 from sampler_lab.priors.loader import EmojiPrior, load_emoji_prior

@@ -28,13 +28,13 @@ from lab import import_pack
 import_pack()
 
 from latent_daps import processor
+from sampler_lab.instruments.memory import PeakMemory
+from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement, PhaseRetrieval
-from sampler_lab.posterior.features import PixelFeatures
+from sampler_lab.posterior.interaction.features import PixelFeatures
+from sampler_lab.posterior.interaction.repulsion import RepulsionOptions
 from sampler_lab.posterior.likelihood import Likelihood
-from sampler_lab.posterior.memory import PeakMemory
-from sampler_lab.posterior.pruning import PruningOptions
-from sampler_lab.posterior.record import RunRecord
-from sampler_lab.posterior.repulsion import RepulsionOptions
+from sampler_lab.posterior.moves.pruning import PruningOptions
 from sampler_lab.priors.held_out import load_glyph
 from sampler_lab.priors.loader import EmojiPrior, load_emoji_prior
 from sampler_lab.samplers.latent_daps import PRESETS, LatentDAPSOptions, sample_latent_daps

@@ -28,7 +28,7 @@ import_pack()
 sys.path.insert(0, str(ROOT / "tests"))
 
 from problems import PRIOR, GuidedModel
-from sampler_lab.parameterization import CONST
+from sampler_lab.diffusion.parameterization import CONST
 from sampler_lab.priors.classes import class_weights
 from sampler_lab.priors.loader import load_emoji_prior
 from sampler_lab.samplers import entry

@@ -27,7 +27,7 @@ from lab import import_pack
 
 import_pack()
 
-from sampler_lab.parameterization import CONST, VE, Parameterization
+from sampler_lab.diffusion.parameterization import CONST, VE, Parameterization
 from sampler_lab.samplers import CATALOGUE, SamplerEntry
 from sampler_lab.schedulers import poly_rho
 

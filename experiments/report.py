@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..instruments.plots.runs import PLOTS
+from ..instruments.runs.reading import listed
+from ..instruments.runs.runs import Runs, load_runs
+from ..instruments.runs.tables import coverage, every_image, every_pair, paired, phases, summary
 from ..labkit.files import whole_file, write_whole
-from .plots import PLOTS
-from .reading import listed
-from .runs import Runs, load_runs
-from .tables import coverage, every_image, every_pair, paired, phases, summary
 
 __all__ = ["write_report"]
 

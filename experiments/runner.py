@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..instruments.metrics_file import load_metrics, row_of, write_json
 from ..labkit.client import Client
 from ..labkit.console import Console
 from ..labkit.errors import LabError
@@ -27,7 +28,6 @@ from ..labkit.files import write_whole
 from ..labkit.lock import claim
 from ..labkit.outcome import Progress, PromptRefused, Result, RunFailed, ServerGone
 from ..labkit.workflow import to_api
-from ..posterior.metrics_file import load_metrics, row_of, write_json
 from .graph import Picture, Prompt, prompt_of
 from .settings import Experiment
 

@@ -22,10 +22,10 @@ from ..host.guiders_base import (
     without_the_samplers_hooks,
 )
 from ..host.latents import check_latent
+from ..instruments.guidance_record import GuidanceRecord
 from ..operators import Measurement
 from ..posterior.guidance import GuidanceOptions, guide
 from ..posterior.likelihood import Likelihood
-from .record import GuidanceRecord
 
 __all__ = ["LikelihoodGuider", "new_likelihood_record"]
 

@@ -20,8 +20,8 @@ from ..host.guiders_base import (
     with_first_post_cfg_hook,
 )
 from ..host.notices import notify
+from ..instruments.guidance_record import GuidanceRecord
 from .limits import GuidanceLimits, rms
-from .record import GuidanceRecord
 
 __all__ = ["NormGuider", "new_norm_record"]
 

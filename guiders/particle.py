@@ -16,8 +16,14 @@ import torch
 from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.guiders_features import FeatureSpaceOfRun
 from ..host.notices import notify
-from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel_denoised, repulsion
-from .record import GuidanceRecord
+from ..instruments.guidance_record import GuidanceRecord
+from ..posterior.interaction.repulsion import (
+    FeatureSpace,
+    RepulsionOptions,
+    pairwise_distance,
+    repel_denoised,
+    repulsion,
+)
 
 __all__ = ["ParticleGuider", "new_particle_record"]
 

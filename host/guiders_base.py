@@ -18,7 +18,7 @@ import comfy.model_management
 import comfy.samplers
 import torch
 
-from ..parameterization import Parameterization
+from ..diffusion.parameterization import Parameterization
 from .model_sampling import parameterization_of_model_sampling
 from .samplers import check_cfg_pp_guidance
 

@@ -12,7 +12,7 @@ from typing import Any
 import comfy.model_management
 import torch
 
-from ..posterior.features import (
+from ..posterior.interaction.features import (
     DINO_MODEL,
     FEATURE_SPACES,
     PREPROCESSINGS,
@@ -22,7 +22,7 @@ from ..posterior.features import (
     find_dino_weights,
     load_dino,
 )
-from ..posterior.repulsion import FeatureSpace
+from ..posterior.interaction.repulsion import FeatureSpace
 from .decoder import DifferentiableDecoder
 from .folders import model_folders
 from .latents import check_single_images

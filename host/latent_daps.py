@@ -10,11 +10,11 @@ import comfy.model_management
 import comfy.samplers
 import torch
 
+from ..instruments.divergence import divergence
+from ..instruments.record import RunRecord
 from ..operators import Measurement
-from ..posterior.divergence import divergence
-from ..posterior.fingerprints import describe_measurement
-from ..posterior.pruning import PruningOptions
-from ..posterior.record import RunRecord
+from ..operators.fingerprints import describe_measurement
+from ..posterior.moves.pruning import PruningOptions
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
 from .folders import check_prefix, next_run_file

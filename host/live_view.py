@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from ..posterior.metrics_file import plain
-from ..posterior.record import RunRecord
-from ..posterior.selection import blind_choice
+from ..instruments.metrics_file import plain
+from ..instruments.record import RunRecord
+from ..metrics.blind_choice import blind_choice
 from .folders import output_name
 from .prompts import running_prompt, server
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import comfy.model_sampling
 
-from ..parameterization import CONST, VE, Parameterization
+from ..diffusion.parameterization import CONST, VE, Parameterization
 
 __all__ = ["parameterization_of_host_model", "parameterization_of_model_sampling"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..experiments.plots import PLOTS
-from ..experiments.runs import load_runs, record_files
-from ..experiments.tables import paired, summary
 from ..host.folders import output_folder
+from ..instruments.plots.runs import PLOTS
+from ..instruments.runs.runs import load_runs, record_files
+from ..instruments.runs.tables import paired, summary
 from .types import RUNS
 
 CATEGORY = "sampler lab/experiments"

@@ -8,13 +8,13 @@ from ..guiders.likelihood import LikelihoodGuider, new_likelihood_record
 from ..guiders.limits import GuidanceLimits
 from ..guiders.norm import NormGuider, new_norm_record
 from ..guiders.particle import ParticleGuider, new_particle_record
-from ..guiders.plot import ON_A_NODE, plot_record
 from ..host.guiders_base import extend
 from ..host.guiders_features import FeatureSpaceOfRun
-from ..posterior.features import FEATURE_SPACES
+from ..instruments.plots.guidance import ON_A_NODE, plot_record
 from ..posterior.guidance import COVARIANCES, FORMS, GuidanceOptions
+from ..posterior.interaction.features import FEATURE_SPACES
+from ..posterior.interaction.repulsion import MODES, RepulsionOptions
 from ..posterior.likelihood import PRECISIONS
-from ..posterior.repulsion import MODES, RepulsionOptions
 from . import repulsion_inputs
 from .types import GUIDANCE, MEASUREMENT
 

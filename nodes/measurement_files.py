@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from ..host.cancel import raise_if_cancelled
 from ..host.folders import files_with, find_file, next_output_file
 from ..operators import Measurement, PhaseRetrieval
-from ..operators.files import EXTENSIONS, ReadOptions, load_measurement, save_measurement
+from ..operators.files.measurement_file import EXTENSIONS, ReadOptions, load_measurement, save_measurement
 from ..operators.phase_retrieval import KINDS
 from .types import MEASUREMENT, OPERATOR
 

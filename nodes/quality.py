@@ -10,10 +10,10 @@ from comfy_api.latest import io, ui
 from ..host.folders import model_folders, next_run_file, output_file, output_name
 from ..host.notices import notify_once
 from ..host.versions import host_versions
+from ..instruments.record import RunRecord
 from ..metrics import load_lpips, quality_table
-from ..posterior.fingerprints import describe_measurement, tensor_sha256
-from ..posterior.record import RunRecord
-from ..posterior.selection import blind_choice
+from ..metrics.blind_choice import blind_choice
+from ..operators.fingerprints import describe_measurement, tensor_sha256
 from .types import MEASUREMENT, RUN
 
 

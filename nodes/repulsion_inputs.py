@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..posterior.features import PREPROCESSINGS
-from ..posterior.repulsion import SCHEDULES
+from ..posterior.interaction.features import PREPROCESSINGS
+from ..posterior.interaction.repulsion import SCHEDULES
 
 __all__ = ["micro_batch", "preprocessing", "schedule", "sigma_break"]
 

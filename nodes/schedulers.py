@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
+from ..diffusion.parameterization import VE, Parameterization
 from ..host.model_sampling import parameterization_of_model_sampling
 from ..host.samplers import drops_penultimate_sigma
 from ..host.schedulers import SCHEDULES, ScheduleOptions, host_schedules, schedule_sigmas, sigmas_of_ksampler
 from ..host.trajectory import Trajectory, recording
-from ..parameterization import VE, Parameterization
+from ..instruments.plots.sigmas import ON_A_NODE, Schedule, plot_schedules
 from ..schedulers import equal_error, ksampler_sigmas, poly_rho
-from ..schedulers.plot import ON_A_NODE, Schedule, plot_schedules
 from .types import TRAJECTORY
 
 CATEGORY = "sampler lab/schedulers"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 
 from ..host.guiders_features import FeatureSpaceOfRun
-from ..posterior.features import DINO_MODELS, FEATURE_SPACES
-from ..posterior.hard_consistency import HardConsistencyOptions
-from ..posterior.pruning import MODES as PRUNING_MODES
-from ..posterior.pruning import PruningOptions
-from ..posterior.repulsion import MODES, RepulsionOptions
+from ..posterior.interaction.features import DINO_MODELS, FEATURE_SPACES
+from ..posterior.interaction.repulsion import MODES, RepulsionOptions
+from ..posterior.moves.hard_consistency import HardConsistencyOptions
+from ..posterior.moves.pruning import MODES as PRUNING_MODES
+from ..posterior.moves.pruning import PruningOptions
 from . import repulsion_inputs
 from .types import HARD_CONSISTENCY, PRUNING, REPULSION
 

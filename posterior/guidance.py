@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from ..parameterization import Parameterization
+from ..diffusion.parameterization import Parameterization
 from .likelihood import PRECISIONS, Likelihood
 
 __all__ = ["COVARIANCES", "FORMS", "GuidanceOptions", "guide"]

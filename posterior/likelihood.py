@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import autocast
 
+from ..instruments.record import RunRecord
 from ..operators import Measurement
-from .record import RunRecord
 
 __all__ = ["PRECISIONS", "Decoder", "DecoderCalls", "Likelihood", "decoder_autocast", "weights_dtype"]
 

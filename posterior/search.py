@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from ..diffusion.parameterization import Parameterization
+from ..diffusion.particle_noise import ParticleNoise
 from ..operators import Operator
-from ..parameterization import Parameterization
-from .hard_consistency import HardConsistencyOptions, hard_consistency, prior_residual
 from .likelihood import Likelihood
-from .noise import ParticleNoise
-from .pruning import PruningOptions, prune
+from .moves.hard_consistency import HardConsistencyOptions, hard_consistency, prior_residual
+from .moves.pruning import PruningOptions, prune
 
 __all__ = ["Polishing", "PruningOfRun", "SelectRows", "select_mask_rows"]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .comfyui_exact import FORMS
 from .convention import Sampler
-from .core_form import FORMS
 from .dpmpp_2m import HIGHER_ORDER_TERMS, SOLVER_TYPES, sample_dpmpp_2m, sample_dpmpp_2m_cfg_pp
 from .dpmpp_2s import sample_dpmpp_2s_ancestral, sample_dpmpp_2s_ancestral_cfg_pp
 from .er_sde import SOLVER_TYPES as ER_SDE_SOLVER_TYPES

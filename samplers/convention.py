@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from ..parameterization import Parameterization
+from ..diffusion.parameterization import Parameterization
 from .run import Callback, Model, NoiseSampler, Run
 
 __all__ = ["Sampler", "cfg_pp", "check_choice", "check_not_negative", "sampler"]

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import torch
 
+from .comfyui_exact import core_dpmpp_2m, is_comfyui_form
 from .convention import cfg_pp, check_choice, sampler
-from .core_form import core_dpmpp_2m, is_comfyui_form
 from .run import Run
 from .slope import slope_weight
 from .steps import blend

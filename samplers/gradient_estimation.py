@@ -19,8 +19,8 @@ import math
 
 import torch
 
+from .comfyui_exact import core_gradient_estimation, is_comfyui_form
 from .convention import cfg_pp, sampler
-from .core_form import core_gradient_estimation, is_comfyui_form
 from .run import Run
 from .steps import blend
 

@@ -30,17 +30,17 @@ from typing import Any
 import torch
 from tqdm.auto import trange
 
+from ..diffusion.parameterization import Parameterization, parameterization_of
+from ..diffusion.particle_noise import ParticleNoise
+from ..instruments.record import RunRecord
 from ..operators import Measurement
-from ..parameterization import Parameterization, parameterization_of
-from ..posterior.features import LatentFeatures
-from ..posterior.hard_consistency import HardConsistencyOptions
+from ..posterior.data_steps.mcmc import MCMCOptions, prior_width, run_chain
+from ..posterior.estimates.probability_flow import LARGEST_SPACING_SIGMA, ODEOptions, probability_flow
+from ..posterior.interaction.features import LatentFeatures
+from ..posterior.interaction.repulsion import FeatureSpace, RepulsionOfStep, RepulsionOptions, pairwise_distance
 from ..posterior.likelihood import PRECISIONS, Decoder, Likelihood
-from ..posterior.mcmc import MCMCOptions, prior_width, run_chain
-from ..posterior.noise import ParticleNoise
-from ..posterior.probability_flow import LARGEST_SPACING_SIGMA, ODEOptions, probability_flow
-from ..posterior.pruning import PruningOptions
-from ..posterior.record import RunRecord
-from ..posterior.repulsion import FeatureSpace, RepulsionOfStep, RepulsionOptions, pairwise_distance
+from ..posterior.moves.hard_consistency import HardConsistencyOptions
+from ..posterior.moves.pruning import PruningOptions
 from ..posterior.search import Polishing, PruningOfRun, SelectRows, select_mask_rows
 
 __all__ = ["PRESETS", "LatentDAPSOptions", "sample_latent_daps"]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from ..parameterization import Parameterization, parameterization_of
-from ..posterior.noise import ParticleNoise
+from ..diffusion.parameterization import Parameterization, parameterization_of
+from ..diffusion.particle_noise import ParticleNoise
 from .steps import Step, plan
 from .unconditional import UnconditionalPrediction
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import torch
 
-from ..parameterization import Parameterization
+from ..diffusion.parameterization import Parameterization
 
 __all__ = ["PURE_NOISE", "Step", "blend", "plan"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sampler_lab.parameterization import CONST, VE
+from sampler_lab.diffusion.parameterization import CONST, VE
 from scipy.integrate import solve_ivp
 
 __all__ = ["CONST", "GUIDED", "ONE_GAUSSIAN", "PRIOR", "VE", "GuidedModel", "Mixture", "reference_solution"]

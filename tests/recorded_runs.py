@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from sampler_lab.posterior.record import RunRecord
+from sampler_lab.instruments.record import RunRecord
 
 __all__ = ["particle", "quality", "write_experiment", "write_run"]
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from sampler_lab.parameterization import CONST, VE, parameterization_of
+from sampler_lab.diffusion.parameterization import CONST, VE, parameterization_of
 
 
 def test_closed_forms():

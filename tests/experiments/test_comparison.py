@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sampler_lab.experiments.comparison import holm, mean_interval, student_interval, summarise
+from sampler_lab.instruments.runs.comparison import holm, mean_interval, student_interval, summarise
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -7,10 +7,10 @@ import math
 
 import pytest
 from PIL import ImageDraw, ImageFont
-from sampler_lab.guiders import plot as guidance
-from sampler_lab.guiders.record import GuidanceRecord
+from sampler_lab.instruments.guidance_record import GuidanceRecord
+from sampler_lab.instruments.plots import guidance
+from sampler_lab.instruments.plots import sigmas as schedules
 from sampler_lab.labkit.places import TEMPLATES
-from sampler_lab.schedulers import plot as schedules
 
 SMALLEST = 11.0
 NODE_MARGIN = 20  # what a node keeps beside a picture

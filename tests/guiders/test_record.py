@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from sampler_lab.guiders.plot import COLOURS, INK, plot_record
-from sampler_lab.guiders.record import GuidanceRecord
+from sampler_lab.instruments.guidance_record import GuidanceRecord
+from sampler_lab.instruments.plots.guidance import COLOURS, INK, plot_record
 
 
 def _record():

@@ -15,6 +15,7 @@ enter_host()
 import comfy.samplers  # noqa: E402
 import folder_paths  # noqa: E402
 from comfy.model_patcher import ModelPatcher, set_model_options_post_cfg_function  # noqa: E402
+from sampler_lab.diffusion.parameterization import VE  # noqa: E402
 from sampler_lab.guiders.likelihood import LikelihoodGuider, new_likelihood_record  # noqa: E402
 from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
 from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
@@ -23,10 +24,9 @@ from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_
 from sampler_lab.host.guiders_base import extend  # noqa: E402
 from sampler_lab.host.guiders_features import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
-from sampler_lab.parameterization import VE  # noqa: E402
-from sampler_lab.posterior.features import DINO_MODEL  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions, _covariance_times  # noqa: E402
-from sampler_lab.posterior.repulsion import RepulsionOptions, pairwise_distance  # noqa: E402
+from sampler_lab.posterior.interaction.features import DINO_MODEL  # noqa: E402
+from sampler_lab.posterior.interaction.repulsion import RepulsionOptions, pairwise_distance  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
 
 VAE = emoji_vae()

@@ -23,12 +23,12 @@ from sampler_lab.host.guiders_features import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
 from sampler_lab.host.samplers import catalogue_sampler  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
+from sampler_lab.posterior.data_steps.mcmc import MCMCOptions  # noqa: E402
+from sampler_lab.posterior.estimates.probability_flow import ODEOptions  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions  # noqa: E402
-from sampler_lab.posterior.hard_consistency import HardConsistencyOptions  # noqa: E402
-from sampler_lab.posterior.mcmc import MCMCOptions  # noqa: E402
-from sampler_lab.posterior.probability_flow import ODEOptions  # noqa: E402
-from sampler_lab.posterior.pruning import PruningOptions  # noqa: E402
-from sampler_lab.posterior.repulsion import RepulsionOptions  # noqa: E402
+from sampler_lab.posterior.interaction.repulsion import RepulsionOptions  # noqa: E402
+from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions  # noqa: E402
+from sampler_lab.posterior.moves.pruning import PruningOptions  # noqa: E402
 from sampler_lab.samplers import CATALOGUE  # noqa: E402
 from sampler_lab.samplers.latent_daps import LatentDAPSOptions  # noqa: E402
 

@@ -21,7 +21,7 @@ from sampler_lab.host.emoji_prior import emoji_model, emoji_vae  # noqa: E402
 from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
 from sampler_lab.host.rows import select_rows  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
-from sampler_lab.posterior.pruning import PruningOptions  # noqa: E402
+from sampler_lab.posterior.moves.pruning import PruningOptions  # noqa: E402
 from sampler_lab.priors.classes import CLASSES, class_weights  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
 from sampler_lab.samplers.latent_daps import PRESETS  # noqa: E402

@@ -10,7 +10,7 @@ from host_graphs import EmojiGraph
 from sampler_lab.labkit.outcome import RunFailed
 from sampler_lab.operators import PhaseRetrieval
 from sampler_lab.operators.files import load_measurement, save_measurement
-from sampler_lab.operators.read_options import ReadOptions
+from sampler_lab.operators.files.read_options import ReadOptions
 
 pytestmark = pytest.mark.host
 

@@ -17,13 +17,13 @@ from recorded_runs import particle, write_experiment
 from sampler_lab.experiments.graph import Picture, prompt_of
 from sampler_lab.experiments.runner import emoji_pictures, folder_pictures, is_finished, load_template, run_experiment
 from sampler_lab.experiments.settings import EXPERIMENTS, HELP, Experiment, Options
+from sampler_lab.instruments.metrics_file import load_metrics
 from sampler_lab.labkit import places
 from sampler_lab.labkit.client import Client
 from sampler_lab.labkit.console import Console
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.labkit.link import link_folder
 from sampler_lab.labkit.server import Server, make_base
-from sampler_lab.posterior.metrics_file import load_metrics
 
 pytestmark = pytest.mark.host
 

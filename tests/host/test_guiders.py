@@ -11,7 +11,7 @@ import torch
 from inside_host import found_by
 from PIL import Image
 from safetensors.torch import load
-from sampler_lab.guiders.plot import ON_A_NODE
+from sampler_lab.instruments.plots.guidance import ON_A_NODE
 from sampler_lab.labkit.outcome import RunFailed, RunInterrupted
 
 NODES = (

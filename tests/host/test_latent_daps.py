@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
+from sampler_lab.instruments.record import load_metrics
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
 from sampler_lab.labkit.places import MAIN_TEMPLATE
 from sampler_lab.labkit.workflow import to_api
-from sampler_lab.posterior.record import load_metrics
 from sampler_lab.schedulers import poly_rho
 
 pytestmark = pytest.mark.host

@@ -14,8 +14,8 @@ import torch
 from editor import READY, not_of_the_editor, renderer
 from PIL import Image
 from sampler_lab.host.live_view import EVENT, LiveView
+from sampler_lab.instruments.record import RunRecord, load_metrics
 from sampler_lab.labkit.places import MAIN_TEMPLATE
-from sampler_lab.posterior.record import RunRecord, load_metrics
 
 TEMPLATE = MAIN_TEMPLATE
 VIEW = ".sampler-lab-run"

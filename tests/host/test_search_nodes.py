@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sampler_lab.instruments.record import load_metrics
 from sampler_lab.labkit.outcome import PromptRefused
 from sampler_lab.labkit.workflow import to_api
-from sampler_lab.posterior.record import load_metrics
 
 pytestmark = pytest.mark.host
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from sampler_lab.guiders import plot as guiders_plot
+from sampler_lab.instruments.plots import guidance as guiders_plot
+from sampler_lab.instruments.plots import sigmas as schedules_plot
 from sampler_lab.labkit import editor
 from sampler_lab.labkit.layout import collisions, outside_of_groups
 from sampler_lab.labkit.places import TEMPLATES
-from sampler_lab.schedulers import plot as schedules_plot
 
 pytestmark = [pytest.mark.host, pytest.mark.browser]
 

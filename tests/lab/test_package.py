@@ -74,11 +74,11 @@ def test_the_project_says_where_it_lives():
         assert (ROOT / path).is_file(), key
 
 
-WRITE = "from sampler_lab.operators.containers import write_arrays; write_arrays"
+WRITE = "from sampler_lab.operators.files.containers import write_arrays; write_arrays"
 #: Library -> what a person does that needs it, as a statement; each must end in a sentence that says what to install.
 NEEDED = {
-    "timm": "from sampler_lab.posterior.features import load_dino; load_dino(pathlib.Path('weights'))",
-    "matplotlib": "from sampler_lab.experiments.plots import new_figure; new_figure()",
+    "timm": "from sampler_lab.posterior.interaction.features import load_dino; load_dino(pathlib.Path('weights'))",
+    "matplotlib": "from sampler_lab.instruments.plots.runs import new_figure; new_figure()",
     "scipy": f"{WRITE}(pathlib.Path(FOLDER, 'a.mat'), {{}}, {{}})",
     "h5py": f"{WRITE}(pathlib.Path(FOLDER, 'a.h5'), {{}}, {{}})",
     "lpips": "from sampler_lab.metrics.perceptual import load_lpips; print(load_lpips())",
@@ -95,7 +95,7 @@ sys.modules[{library!r}] = None
 FOLDER = {str(tmp_path)!r}
 import lab; lab.import_pack()
 import sampler_lab.operators, sampler_lab.samplers.latent_daps, sampler_lab.schedulers, sampler_lab.metrics.report
-import sampler_lab.priors.loader, sampler_lab.experiments.tables
+import sampler_lab.priors.loader, sampler_lab.instruments.runs.tables
 try:
     {NEEDED[library]}
 except ValueError as sentence:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from sampler_lab.instruments.record import load_metrics
 from sampler_lab.labkit.outcome import RunFailed
-from sampler_lab.posterior.record import load_metrics
 from sampler_lab.priors.held_out import list_glyphs
 
 pytestmark = pytest.mark.host

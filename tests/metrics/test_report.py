@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 import torch
+from sampler_lab.instruments.record import RunRecord, load_metrics
 from sampler_lab.metrics import flat_image_psnr, psnr, quality_table, ssim
+from sampler_lab.metrics.blind_choice import blind_choice
 from sampler_lab.operators import PhaseRetrieval, rot180
-from sampler_lab.posterior.record import RunRecord, load_metrics
-from sampler_lab.posterior.selection import blind_choice
 
 OPERATOR = PhaseRetrieval()
 

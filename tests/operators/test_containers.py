@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from operator_problems import matlab73
-from sampler_lab.operators.containers import find_arrays, write_arrays
+from sampler_lab.operators.files.containers import find_arrays, write_arrays
 from scipy.io import savemat
 
 Y = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from operator_problems import generator, picture
 from sampler_lab.operators import PhaseRetrieval
-from sampler_lab.operators.detector import bring_to_operator, to_pattern
-from sampler_lab.operators.read_options import ReadOptions
+from sampler_lab.operators.files.detector import bring_to_operator, to_pattern
+from sampler_lab.operators.files.read_options import ReadOptions
 
 
 def read(array, operator=None, mask=None, **options):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from operator_problems import Halving, disc, generator, picture
 from sampler_lab.operators import Measurement, PhaseRetrieval
-from sampler_lab.operators.error_reduction import error_reduction
-from sampler_lab.operators.hybrid_input_output import best_channels, hybrid_input_output
+from sampler_lab.operators.classical.error_reduction import error_reduction
+from sampler_lab.operators.classical.hybrid_input_output import best_channels, hybrid_input_output
 
 
 def residual(u, measurement):

@@ -6,7 +6,7 @@ import torch
 from file_fuzz import mutated_files
 from sampler_lab.operators import Measurement, PhaseRetrieval
 from sampler_lab.operators.files import load_measurement
-from sampler_lab.operators.reader_process import parent
+from sampler_lab.operators.files.reader_process import parent
 
 SEED = 8
 

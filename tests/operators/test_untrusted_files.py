@@ -18,10 +18,10 @@ import torch
 from file_fuzz import np_header, with_settings
 from operator_problems import picture
 from sampler_lab.operators import Measurement, PhaseRetrieval
-from sampler_lab.operators.containers import find_arrays
 from sampler_lab.operators.files import ReadOptions, load_measurement, save_measurement
-from sampler_lab.operators.reader_process import READER, parent
-from sampler_lab.operators.stored_array import MAX_BYTES
+from sampler_lab.operators.files.containers import find_arrays
+from sampler_lab.operators.files.reader_process import READER, parent
+from sampler_lab.operators.files.stored_array import MAX_BYTES
 from scipy.io import savemat
 
 Y = PhaseRetrieval().measure(picture(1, 8, 8), 3).y[0].numpy()
@@ -242,8 +242,8 @@ def test_the_reader_goes_when_its_host_is_killed(tmp_path):
     savemat(tmp_path / "a.mat", {"data": Y})
     host = program(f"""
         from pathlib import Path
-        from sampler_lab.operators.containers import find_arrays
-        from sampler_lab.operators.reader_process import READER
+        from sampler_lab.operators.files.containers import find_arrays
+        from sampler_lab.operators.files.reader_process import READER
         find_arrays(Path({str(tmp_path / "a.mat")!r}))
         print(READER.pid, flush=True)
         input()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sampler_lab.posterior.divergence import UNEXPLAINED_SHARE, divergence
+from sampler_lab.instruments.divergence import UNEXPLAINED_SHARE, divergence
 
 FLOOR, ENERGY = 2.0, 400.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from sampler_lab.posterior.features import (
+from sampler_lab.posterior.interaction.features import (
     DINO_MODEL,
     DINOFeatures,
     LatentFeatures,
@@ -17,7 +17,7 @@ from sampler_lab.posterior.features import (
     find_dino_weights,
     load_dino,
 )
-from sampler_lab.posterior.repulsion import repulsion
+from sampler_lab.posterior.interaction.repulsion import repulsion
 
 timm = pytest.importorskip("timm")
 

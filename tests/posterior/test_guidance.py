@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
-from sampler_lab.parameterization import CONST, VE
+from sampler_lab.diffusion.parameterization import CONST, VE
 from sampler_lab.posterior.guidance import FORMS, GuidanceOptions, guide
 from sampler_lab.posterior.likelihood import Likelihood
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from linear_problem import Scale, identity_decoder
 from sampler_lab.operators import Measurement
-from sampler_lab.posterior.hard_consistency import HardConsistencyOptions, hard_consistency, prior_residual
 from sampler_lab.posterior.likelihood import Likelihood
+from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions, hard_consistency, prior_residual
 
 OPTIONS = HardConsistencyOptions(iterations=200, learning_rate=0.02, window=50)
 TARGET = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_problem import Scale, identity_decoder
+from sampler_lab.diffusion.particle_noise import ParticleNoise
 from sampler_lab.operators import Measurement
+from sampler_lab.posterior.data_steps.mcmc import MCMCOptions, prior_width, run_chain
 from sampler_lab.posterior.likelihood import Likelihood
-from sampler_lab.posterior.mcmc import MCMCOptions, prior_width, run_chain
-from sampler_lab.posterior.noise import ParticleNoise
 
 Y = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])
 

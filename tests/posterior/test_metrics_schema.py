@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from recorded_runs import particle, quality, write_run
+from sampler_lab.instruments import metrics_file
+from sampler_lab.instruments.metrics_file import SCHEMA, check_metrics, load_metrics, read_json, row_of
+from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import PhaseRetrieval
-from sampler_lab.posterior import metrics_file
-from sampler_lab.posterior.fingerprints import describe_measurement, tensor_sha256
-from sampler_lab.posterior.metrics_file import SCHEMA, check_metrics, load_metrics, read_json, row_of
-from sampler_lab.posterior.record import RunRecord
+from sampler_lab.operators.fingerprints import describe_measurement, tensor_sha256
 
 #: Written by release 0.1.0: particles 2 and 3 of four are left, and "blind": 0 means particle 2.
 OLD = Path(__file__).parent / "records" / "schema_1_pruned.json"

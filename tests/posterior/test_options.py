@@ -8,12 +8,12 @@ from dataclasses import MISSING, fields
 import pytest
 from sampler_lab.guiders.limits import GuidanceLimits
 from sampler_lab.operators import PhaseRetrieval
+from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
+from sampler_lab.posterior.estimates.probability_flow import ODEOptions
 from sampler_lab.posterior.guidance import GuidanceOptions
-from sampler_lab.posterior.hard_consistency import HardConsistencyOptions
-from sampler_lab.posterior.mcmc import MCMCOptions
-from sampler_lab.posterior.probability_flow import ODEOptions
-from sampler_lab.posterior.pruning import PruningOptions
-from sampler_lab.posterior.repulsion import RepulsionOptions
+from sampler_lab.posterior.interaction.repulsion import RepulsionOptions
+from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions
+from sampler_lab.posterior.moves.pruning import PruningOptions
 
 OPTIONS = (
     GuidanceLimits,

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from sampler_lab.parameterization import CONST, VE
-from sampler_lab.posterior.probability_flow import ODEOptions, probability_flow
+from sampler_lab.diffusion.parameterization import CONST, VE
+from sampler_lab.posterior.estimates.probability_flow import ODEOptions, probability_flow
 
 
 def gaussian_denoiser(parameterization):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from sampler_lab.operators import PhaseRetrieval, rot180, shift_image
-from sampler_lab.posterior.pruning import MODES, PruningOptions, prune, step_at, symmetric_distance
+from sampler_lab.posterior.moves.pruning import MODES, PruningOptions, prune, step_at, symmetric_distance
 
 OPERATOR = PhaseRetrieval()
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 from recorded_runs import particle, quality
-from sampler_lab.posterior.memory import PeakMemory, resident_bytes
-from sampler_lab.posterior.record import SCHEMA, RunRecord, load_metrics
+from sampler_lab.instruments.memory import PeakMemory, resident_bytes
+from sampler_lab.instruments.record import SCHEMA, RunRecord, load_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 MEBIBYTE = 2**20
@@ -306,7 +306,7 @@ lab = importlib.util.module_from_spec(spec)
 sys.modules["lab"] = lab
 spec.loader.exec_module(lab)
 lab.import_pack()
-from sampler_lab.posterior.record import RunRecord
+from sampler_lab.instruments.record import RunRecord
 record = RunRecord(sys.argv[2], flush_interval=0.0)
 record.begin({}, 1, [1.0, 0.0], particles=256)
 with record.phase("explore"):

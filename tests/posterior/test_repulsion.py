@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from sampler_lab.parameterization import CONST, VE
-from sampler_lab.posterior.features import LatentFeatures, PixelFeatures
-from sampler_lab.posterior.repulsion import (
+from sampler_lab.diffusion.parameterization import CONST, VE
+from sampler_lab.posterior.interaction.features import LatentFeatures, PixelFeatures
+from sampler_lab.posterior.interaction.repulsion import (
     RepulsionOptions,
     pairwise_distance,
     repel,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from sampler_lab.posterior.selection import blind_choice, blind_order
+from sampler_lab.metrics.blind_choice import blind_choice, blind_order
 
 
 def test_the_smallest_residual_comes_first():

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
+from sampler_lab.diffusion.parameterization import CONST, VE
+from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement
-from sampler_lab.parameterization import CONST, VE
-from sampler_lab.posterior.hard_consistency import HardConsistencyOptions
-from sampler_lab.posterior.mcmc import MCMCOptions
-from sampler_lab.posterior.probability_flow import ODEOptions
-from sampler_lab.posterior.pruning import PruningOptions
-from sampler_lab.posterior.record import RunRecord
-from sampler_lab.posterior.repulsion import RepulsionOptions
+from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
+from sampler_lab.posterior.estimates.probability_flow import ODEOptions
+from sampler_lab.posterior.interaction.repulsion import RepulsionOptions
+from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions
+from sampler_lab.posterior.moves.pruning import PruningOptions
 from sampler_lab.samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 

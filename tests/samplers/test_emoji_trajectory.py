@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from sampler_lab.parameterization import CONST, VE
+from sampler_lab.diffusion.parameterization import CONST, VE
 from sampler_lab.priors.classes import NULL_CLASS, class_weights
 from sampler_lab.priors.loader import load_emoji_prior
 from sampler_lab.samplers import CATALOGUE

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
+from sampler_lab.diffusion.parameterization import CONST, VE
+from sampler_lab.instruments.divergence import divergence
+from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement
-from sampler_lab.parameterization import CONST, VE
-from sampler_lab.posterior.divergence import divergence
-from sampler_lab.posterior.mcmc import MCMCOptions
-from sampler_lab.posterior.probability_flow import ODEOptions
-from sampler_lab.posterior.record import RunRecord
+from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
+from sampler_lab.posterior.estimates.probability_flow import ODEOptions
 from sampler_lab.samplers.latent_daps import PRESETS, LatentDAPSOptions, sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 

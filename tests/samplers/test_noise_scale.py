@@ -9,8 +9,8 @@ import torch
 from linear_problem import Scale, identity_decoder
 from problems import CONST, GUIDED, PRIOR, VE, GuidedModel
 from sampler_lab.operators import Measurement
-from sampler_lab.posterior.mcmc import MCMCOptions
-from sampler_lab.posterior.probability_flow import ODEOptions
+from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
+from sampler_lab.posterior.estimates.probability_flow import ODEOptions
 from sampler_lab.samplers import CATALOGUE
 from sampler_lab.samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from sampler_lab.schedulers import poly_rho

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from problems import CONST, ONE_GAUSSIAN, VE, GuidedModel
-from sampler_lab.posterior.noise import ParticleNoise
+from sampler_lab.diffusion.particle_noise import ParticleNoise
 from sampler_lab.samplers import CATALOGUE, entry
 from sampler_lab.schedulers import poly_rho
 

@@ -8,9 +8,9 @@ from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
-from ..metrics.intervals import wilson_interval
-from ..metrics.means import mean_of
-from .runs import Run, Runs, finite
+from ...metrics.intervals import wilson_interval
+from ...metrics.means import mean_of
+from ..runs.runs import Run, Runs, finite
 
 __all__ = ["PLOTS", "new_figure"]
 

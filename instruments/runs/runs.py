@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from ..posterior.metrics_file import load_metrics, row_of
-from ..posterior.metrics_schema import CHOICES
+from ..metrics_file import load_metrics, row_of
+from ..metrics_schema import CHOICES
 from .groups import grouped, with_image_names
 from .identity import image_keys, without_repeats
 from .reading import LeftOut, names_of, record_files

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .likelihood import Likelihood
+from ..likelihood import Likelihood
 
 __all__ = ["MCMCOptions", "prior_width", "run_chain"]
 

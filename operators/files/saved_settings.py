@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .measurement import Measurement
-from .operator import Operator
-from .phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES, PhaseRetrieval
+from ..measurement import Measurement
+from ..operator import Operator
+from ..phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES, PhaseRetrieval
 
 __all__ = ["MAX_CHARACTERS", "SCHEMA", "SavedSettings", "checked", "parse", "settings_of"]
 

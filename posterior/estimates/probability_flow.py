@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 
-from ..parameterization import Parameterization
+from ...diffusion.parameterization import Parameterization
 
 __all__ = ["LARGEST_SPACING_SIGMA", "ODEOptions", "probability_flow"]
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .measurement import Measurement
-from .noise import estimate_sigma
-from .phase_retrieval import PhaseRetrieval
+from ..measurement import Measurement
+from ..noise import estimate_sigma
+from ..phase_retrieval import PhaseRetrieval
 from .read_options import ReadOptions
 
 __all__ = ["bring_to_operator", "to_pattern"]

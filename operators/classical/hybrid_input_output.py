@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import torch
 
+from ..fourier import centred_fft2, centred_ifft2, crop, zero_pad
+from ..measurement import Measurement
 from .error_reduction import amplitudes, phase_retrieval_of, replace_amplitudes
-from .fourier import centred_fft2, centred_ifft2, crop, zero_pad
-from .measurement import Measurement
 
 __all__ = ["best_channels", "hybrid_input_output"]
 

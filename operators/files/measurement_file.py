@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..measurement import Measurement
+from ..operator import Operator
+from ..phase_retrieval import PhaseRetrieval
 from .containers import EXTENSIONS, StoredArray, find_arrays, write_arrays
 from .detector import bring_to_operator, to_pattern
-from .measurement import Measurement
 from .npy_pair import save_pair, settings_beside
-from .operator import Operator
-from .phase_retrieval import PhaseRetrieval
 from .read_options import ReadOptions, choose_array
 from .saved_settings import MAX_CHARACTERS, SavedSettings, checked, parse, settings_of
 

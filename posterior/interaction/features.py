@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .likelihood import Decoder
+from ..likelihood import Decoder
 
 __all__ = [
     "DINO_MODEL",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from ..metrics.intervals import wilson_interval
-from ..metrics.means import MEANS_RULE, mean_of
+from ...metrics.intervals import wilson_interval
+from ...metrics.means import MEANS_RULE, mean_of
 from .comparison import Difference, holm, paired_difference
 from .runs import Run, Runs, finite
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from .likelihood import Likelihood
+from ..likelihood import Likelihood
 from .pruning import step_at
 
 __all__ = ["Consistency", "HardConsistencyOptions", "hard_consistency", "prior_residual"]

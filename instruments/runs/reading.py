@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..posterior.metrics_file import read_json
+from ..metrics_file import read_json
 
 __all__ = ["LeftOut", "listed", "names_of", "record_files", "short"]
 

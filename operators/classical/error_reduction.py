@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import torch
 
-from .fourier import centred_ifft2, crop
-from .measurement import Measurement
-from .phase_retrieval import PhaseRetrieval
+from ..fourier import centred_ifft2, crop
+from ..measurement import Measurement
+from ..phase_retrieval import PhaseRetrieval
 
 __all__ = ["amplitudes", "error_reduction", "phase_retrieval_of", "replace_amplitudes"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..operators import Measurement
+from . import Measurement
 
 __all__ = ["describe_measurement", "tensor_sha256"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from .record import GuidanceRecord
+from ..guidance_record import GuidanceRecord
 
 __all__ = ["ON_A_NODE", "plot_record"]
 

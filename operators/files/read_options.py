@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .phase_retrieval import KINDS
+from ..phase_retrieval import KINDS
 from .stored_array import StoredArray, names_of, shown
 
 __all__ = ["ReadOptions", "choose_array"]

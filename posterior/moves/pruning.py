@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from ..operators import IDENTITY, Symmetry
+from ...operators import IDENTITY, Symmetry
 
 __all__ = ["MODES", "Pruned", "PruningOptions", "prune", "symmetric_distance"]
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
+from ..metrics.blind_choice import blind_choice
 from .memory import PeakMemory
 from .metrics_file import SCHEMA, STATUSES, hash_sigmas, load_metrics, plain, write_json
-from .selection import blind_choice
 
 __all__ = ["SCHEMA", "RunRecord", "load_metrics"]
 

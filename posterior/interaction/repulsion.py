@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from ..parameterization import Parameterization
+from ...diffusion.parameterization import Parameterization
 
 __all__ = [
     "MODES",

@@ -1,0 +1,1 @@
+"""Plots, each a function from numbers to a picture."""

@@ -1,0 +1,1 @@
+"""Runs that lie on disk: found, read, told apart, compared and tabulated."""

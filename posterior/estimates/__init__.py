@@ -1,0 +1,1 @@
+"""Estimates of the clean latent at a noise level."""
