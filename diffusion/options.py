@@ -161,6 +161,6 @@ def defaults(options: Sequence[Option]) -> dict[str, Value]:
 def _written(value: Any) -> str:
     """``value`` as a sentence says it, however long it is."""
     if isinstance(value, float):
-        return "NaN" if math.isnan(value) else repr(value)
+        return repr(value)
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

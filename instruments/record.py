@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from ..metrics.blind_choice import blind_choice
+from ..diffusion.observer import Observer
 from .memory import PeakMemory
 from .metrics_file import SCHEMA, STATUSES, hash_sigmas, load_metrics, plain, write_json
 
@@ -53,13 +54,15 @@ class _Phase:
     calls: _Calls = field(default_factory=_Calls)
 
 
-class RunRecord:
+class RunRecord(Observer):
     """One run: ``begin``, then ``phase``, ``count`` and ``step`` as it goes, then ``finish``; ``quality`` at any time.
 
     Args:
         path: where to write it; None keeps it in memory.
         flush_interval: shortest time between two writes while the run goes on, in seconds.
     """
+
+    listens = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None, flush_interval: float = 1.0) -> None:
         self.path = None if path is None else Path(path)

@@ -10,38 +10,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 
+from ...diffusion.options import Options, option
 from ...diffusion.parameterization import Parameterization
+from ..interaction.repulsion import Repulsion, RepulsionAtLevel
+from ..level import LARGEST_SPACING_SIGMA, Level
+from ..particles import Particles
 
-__all__ = ["LARGEST_SPACING_SIGMA", "ODEOptions", "probability_flow"]
+__all__ = ["ProbabilityFlow", "probability_flow"]
 
-#: A flow's first level has sigma_ve = infinity; the levels below it are spaced as if it were this.
-LARGEST_SPACING_SIGMA = 80.0
+#: ``D'(D, x, sigma)``: a change of the denoiser's output that adds a term to the score.
+Correction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class ODEOptions:
-    """How :math:`\\hat x_0` is estimated.
+class ProbabilityFlow(Options):
+    """x0_hat by a few Euler steps on the ODE; with ``repulsion`` the particles push each other apart on the way."""
 
-    steps: denoiser calls per annealing step (published: 2 for latents, 5 for pixels).
-    sigma_min: where the ODE stops, in VE units (0.001 for latents, 0.01 for pixels). The official code of DAPS keeps it
-        here; it is the annealing's last level that it leaves out (``poly_rho``, ``drop_sigma_min``).
-    rho: exponent of the polynomial spacing.
-    """
+    name: ClassVar[str] = "probability_flow"
 
-    steps: int = 2
-    sigma_min: float = 0.001
-    rho: float = 7.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"ode_steps is {self.steps}; the estimate of x0 needs at least 1 denoiser call.")
-        if not self.sigma_min > 0:
-            raise ValueError(f"ode_sigma_min is {self.sigma_min}; it must be greater than 0.")
-        if not 0 < self.rho < float("inf"):
-            raise ValueError(f"ode rho is {self.rho}; it must be a number greater than 0 (usual: 7).")
+    steps: int = option(
+        2,
+        "Model calls per annealing step for the clean estimate (published: 2 for latents, 5 for pixels).",
+        minimum=1,
+        maximum=100,
+    )
+    sigma_min: float = option(
+        0.001,
+        "Noise level at which the clean estimate's path ends (published: 0.001 for latents, 0.01 for pixels). For flow "
+        "models as well in the scale of the others: sigma/(1 - sigma).",
+        above=0.0,
+        maximum=10.0,
+        step=0.001,
+    )
+    rho: float = option(7.0, "Exponent of the levels' spacing; larger puts more of them at small noise.", above=0.0)
+    repulsion: Repulsion | None = None
 
     def levels(self, sigma_ve: float) -> list[float]:
         """The ``steps`` + 1 VE levels from ``sigma_ve`` down to ``sigma_min``, evenly spaced in sigma^(1/rho)."""
@@ -50,14 +56,27 @@ class ODEOptions:
         inner = [(top + k / self.steps * (bottom - top)) ** self.rho for k in range(1, self.steps)]
         return [sigma_ve, *inner, self.sigma_min]
 
+    def __call__(self, particles: Particles, level: Level) -> torch.Tensor:
+        """z0_hat ``[N, ...]``."""
+        push = RepulsionAtLevel(self.repulsion, particles, level)
+        z0_hat = probability_flow(
+            particles.denoise, particles.x, level.sigma, level.parameterization, self, push.correction
+        )
+        level.facts |= {"repulsion": push.strength, "repulsion_norm": push.norms}
+        if particles.mask is not None:
+            # The host's inpainting wrapper makes the denoiser return the given part exactly; the ODE, which ends at
+            # sigma_min, would leave that much noise on it.
+            z0_hat = torch.lerp(particles.denoise(particles.x, level.sigma), z0_hat, particles.mask)
+        return z0_hat
+
 
 def probability_flow(
     denoise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     x: torch.Tensor,
     sigma: torch.Tensor,
     parameterization: Parameterization,
-    options: ODEOptions,
-    correct: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    options: ProbabilityFlow,
+    correct: Correction | None = None,
 ) -> torch.Tensor:
     """Follow the ODE by Euler steps from ``x`` at ``sigma`` and return the clean estimate :math:`\\hat x_0`.
 

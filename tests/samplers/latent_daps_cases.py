@@ -10,6 +10,7 @@ on a VE and on a flow model. They are small enough to store the whole result, wh
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,38 +19,42 @@ from linear_problem import Scale, gaussian_denoiser, identity_decoder
 from sampler_lab.diffusion.parameterization import CONST, VE
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement
-from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
-from sampler_lab.posterior.estimates.probability_flow import ODEOptions
-from sampler_lab.posterior.interaction.repulsion import RepulsionOptions
-from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions
-from sampler_lab.posterior.moves.pruning import PruningOptions
-from sampler_lab.samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
+from sampler_lab.posterior.data_steps.hmc import HMC
+from sampler_lab.posterior.data_steps.langevin import Langevin
+from sampler_lab.posterior.decoding import Decoding
+from sampler_lab.posterior.estimates.probability_flow import ProbabilityFlow
+from sampler_lab.posterior.interaction.repulsion import Repulsion
+from sampler_lab.posterior.method import Method
+from sampler_lab.posterior.moves.hard_consistency import HardConsistency
+from sampler_lab.posterior.moves.pruning import Pruning
+from sampler_lab.samplers.latent_daps import sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
 FILE = Path(__file__).parent / "fixtures" / "latent_daps.json"
 PARTICLES, STEPS, SEED = 4, 8, 5
 
-LANGEVIN = LatentDAPSOptions(
-    ode=ODEOptions(steps=2, sigma_min=0.01),
-    mcmc=MCMCOptions(steps=5, step_size=0.01, step_size_end=0.2, tau=0.7, prior_width="capped"),
-)
-HMC = replace(LANGEVIN, mcmc=replace(LANGEVIN.mcmc, kind="hmc", momentum=0.4, gradient_clamp=1.0))
-REPULSION = RepulsionOptions(strength=0.05)
-PRUNING = PruningOptions(keep=2, progress=0.5)
-RESAMPLING = PruningOptions(keep=3, progress=0.5, mode="resample")
-CONSISTENCY = HardConsistencyOptions(iterations=4, learning_rate=0.05, start=0.5, gate_tolerance=0.5)
-OPTIONS = {
+#: The old code's tau = 0.7 had no one-half beside it.
+CHAIN = {"steps": 5, "step_size": 0.01, "step_size_end": 0.2, "tau": 0.7 / math.sqrt(2), "prior_width": "capped"}
+ODE = ProbabilityFlow(steps=2, sigma_min=0.01)
+LANGEVIN = Method(ODE, Langevin(**CHAIN))
+UNDER_DAMPED = Method(ODE, HMC(**CHAIN, momentum=0.4, gradient_clamp=1.0))
+REPELLED = replace(ODE, repulsion=Repulsion(strength=0.05))
+RAW = replace(ODE, repulsion=Repulsion(strength=0.5, mode="raw", schedule="cosine"))
+PRUNING = Pruning(keep=2, progress=0.5)
+RESAMPLING = Pruning(keep=3, progress=0.5, mode="resample")
+CONSISTENCY = HardConsistency(iterations=4, learning_rate=0.05, start=0.5, gate_tolerance=0.5)
+METHODS = {
     "langevin": LANGEVIN,
-    "hmc": HMC,
-    "no measurement": replace(LANGEVIN, mcmc=replace(LANGEVIN.mcmc, weight=0.0)),
-    "repulsion": replace(LANGEVIN, repulsion=REPULSION),
-    "raw repulsion": replace(LANGEVIN, repulsion=RepulsionOptions(strength=0.5, mode="raw", schedule="cosine")),
-    "pruning": replace(LANGEVIN, pruning=PRUNING),
-    "resampling": replace(LANGEVIN, pruning=RESAMPLING),
-    "hard consistency": replace(LANGEVIN, hard_consistency=CONSISTENCY),
-    "everything": replace(HMC, repulsion=REPULSION, pruning=PRUNING, hard_consistency=CONSISTENCY),
+    "hmc": UNDER_DAMPED,
+    "no measurement": Method(ODE, Langevin(**CHAIN, weight=0.0)),
+    "repulsion": replace(LANGEVIN, estimate=REPELLED),
+    "raw repulsion": replace(LANGEVIN, estimate=RAW),
+    "pruning": replace(LANGEVIN, moves=(PRUNING,)),
+    "resampling": replace(LANGEVIN, moves=(RESAMPLING,)),
+    "hard consistency": replace(LANGEVIN, moves=(CONSISTENCY,)),
+    "everything": replace(UNDER_DAMPED, estimate=REPELLED, moves=(PRUNING, CONSISTENCY)),
     "everything, micro-batches": replace(
-        LANGEVIN, micro_batch=1, repulsion=REPULSION, pruning=RESAMPLING, hard_consistency=CONSISTENCY
+        LANGEVIN, estimate=REPELLED, moves=(RESAMPLING, CONSISTENCY), decoding=Decoding(micro_batch=1)
     ),
 }
 MASKS = {
@@ -58,7 +63,7 @@ MASKS = {
     "a mask per particle": torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]]).repeat(2, 1).reshape(4, 1, 2, 2),
 }
 PARAMETERIZATIONS = {"VE": VE, "CONST": CONST}
-CASES = [(o, m, p) for o in OPTIONS for m in MASKS for p in PARAMETERIZATIONS]
+CASES = [(o, m, p) for o in METHODS for m in MASKS for p in PARAMETERIZATIONS]
 
 
 def machine() -> str:
@@ -66,7 +71,7 @@ def machine() -> str:
     return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def run(options: str, mask: str, parameterization: str) -> tuple[torch.Tensor, dict[str, int]]:
+def run(method: str, mask: str, parameterization: str) -> tuple[torch.Tensor, dict[str, int]]:
     """The latents ``[K, 1, 2, 2]`` of a case, and its counted calls."""
     kind = PARAMETERIZATIONS[parameterization]
     sigmas = kind.sigma_from_ve(poly_rho(STEPS, 0.05, 20.0))
@@ -82,9 +87,9 @@ def run(options: str, mask: str, parameterization: str) -> tuple[torch.Tensor, d
         disable=True,
         measurement=Measurement(torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]]), Scale(), noise_floor=0.2),
         decoder=identity_decoder,
-        options=OPTIONS[options],
+        method=METHODS[method],
         parameterization=kind,
-        record=record,
+        observer=record,
     )
     return z, record.to_dict()["calls"]
 

@@ -6,22 +6,24 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
+from sampler_lab.diffusion.observer import Observer
 from sampler_lab.diffusion.parameterization import CONST, VE
 from sampler_lab.instruments.divergence import divergence
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement
-from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
-from sampler_lab.posterior.estimates.probability_flow import ODEOptions
-from sampler_lab.samplers.latent_daps import PRESETS, LatentDAPSOptions, sample_latent_daps
+from sampler_lab.posterior.data_steps.langevin import Langevin
+from sampler_lab.posterior.estimates.probability_flow import ProbabilityFlow
+from sampler_lab.posterior.method import Method
+from sampler_lab.samplers.latent_daps import PRESETS, sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
 Y = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])
-OPTIONS = LatentDAPSOptions(
-    ode=ODEOptions(steps=3, sigma_min=0.01),
-    mcmc=MCMCOptions(steps=20, step_size=0.01, step_size_end=0.2, tau=0.7, prior_width="capped"),
+METHOD = Method(
+    ProbabilityFlow(steps=3, sigma_min=0.01),
+    Langevin(steps=20, step_size=0.01, step_size_end=0.2, tau=0.5, prior_width="capped"),
 )
 #: With the ODE solved finely, what is left is DAPS's own approximation.
-FINE = replace(OPTIONS, ode=ODEOptions(steps=100, sigma_min=0.001))
+FINE = replace(METHOD, estimate=ProbabilityFlow(steps=100, sigma_min=0.001))
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
 
 
@@ -30,7 +32,7 @@ def start(n, sigma, seed=0, shape=(1, 2, 2)):
     return noise * sigma  # the prior at sigma_max is noise to within its own scale
 
 
-def run(n, parameterization=VE, steps=20, options=OPTIONS, model=None, x=None, **arguments):
+def run(n, parameterization=VE, steps=20, method=METHOD, model=None, x=None, **arguments):
     sigmas = parameterization.sigma_from_ve(poly_rho(steps, 0.05, 20.0))
     arguments = {"measurement": Measurement(Y, Scale()), "decoder": identity_decoder, **arguments}
     return sample_latent_daps(
@@ -39,22 +41,23 @@ def run(n, parameterization=VE, steps=20, options=OPTIONS, model=None, x=None, *
         sigmas,
         extra_args=arguments.pop("extra_args", {"seed": 5}),
         disable=True,
-        options=options,
+        method=method,
         parameterization=parameterization,
         **arguments,
     )
 
 
-def weight(value, options=OPTIONS):
-    return replace(options, mcmc=replace(options.mcmc, weight=value))
+def weight(value, method=METHOD):
+    return replace(method, data_step=replace(method.data_step, weight=value))
 
 
 @BOTH
 def test_posterior_of_a_linear_gaussian_problem(parameterization):
     n = 2000
-    z = run(n, parameterization, options=FINE)
-    precision = 1 + 2 / OPTIONS.mcmc.tau**2
-    mean, std = 2 * Y[0] / OPTIONS.mcmc.tau**2 / precision, precision**-0.5
+    z = run(n, parameterization, method=FINE)
+    tau = METHOD.data_step.tau
+    precision = 1 + 1 / tau**2
+    mean, std = Y[0] / tau**2 / precision, precision**-0.5
     # DAPS replaces p(z0|z_t) by a Gaussian, so its posterior is close, not exact: mean within 0.1 of a prior's standard
     # deviation, spread within a quarter. The prior alone would miss the mean by up to 1.6 and the spread by a factor 2.
     assert (z.mean(0) - mean).abs().max() < 0.1
@@ -64,7 +67,7 @@ def test_posterior_of_a_linear_gaussian_problem(parameterization):
 @BOTH
 def test_without_a_measurement_it_samples_the_prior(parameterization):
     n = 4000
-    z = run(n, parameterization, steps=40, options=weight(0.0, FINE))
+    z = run(n, parameterization, steps=40, method=weight(0.0, FINE))
     assert z.mean(0).abs().max() < 4.5 / math.sqrt(n)
     assert z.std(0).sub(1).abs().max() < 0.05
 
@@ -73,7 +76,7 @@ def test_weight_zero_never_decodes():
     def decoder(z):
         raise AssertionError("decoded")
 
-    run(2, options=weight(0.0), decoder=decoder)
+    run(2, method=weight(0.0), decoder=decoder)
 
 
 def test_prior_of_two_modes_is_sampled_in_proportion():
@@ -86,7 +89,7 @@ def test_prior_of_two_modes_is_sampled_in_proportion():
         return (logits.softmax(-1) * means).sum(-1)
 
     n = 1500
-    z = run(n, steps=60, options=weight(0.0), model=mixture, x=start(n, 20.0, shape=(1, 1, 1)))
+    z = run(n, steps=60, method=weight(0.0), model=mixture, x=start(n, 20.0, shape=(1, 1, 1)))
     assert (z > 0).float().mean().item() == pytest.approx(0.7, abs=4.5 * math.sqrt(0.21 / n) + 0.02)
     assert z.abs().sub(2).std().item() == pytest.approx(s, rel=0.2)
 
@@ -112,10 +115,10 @@ def test_a_particle_that_breaks_stays_alone():
 
 
 def test_a_chain_that_diverges_is_told_once(caplog):
-    wild = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, step_size=1e6, steps=40))
+    wild = replace(METHOD, data_step=replace(METHOD.data_step, step_size=1e6, steps=40))
     record = RunRecord()
     record.begin(options={}, seed=5, sigmas=[])
-    z = run(2, options=wild, record=record)
+    z = run(2, method=wild, observer=record)
     assert z.isfinite().all()
     steps = record.to_dict()["steps"]
     assert steps[0]["set_back"] == [0, 1]
@@ -132,7 +135,7 @@ def test_record_and_callback_count_what_was_done(tmp_path):
         calls.append(len(x))
         return base(x, sigma)
 
-    run(2, steps=7, model=model, record=record, callback=seen.append)
+    run(2, steps=7, model=model, observer=record, callback=seen.append)
     assert [step["i"] for step in seen] == list(range(7))
     assert all(set(step) >= {"x", "i", "sigma", "sigma_hat", "denoised"} for step in seen)
     facts = record.to_dict()
@@ -148,9 +151,10 @@ def test_record_and_callback_count_what_was_done(tmp_path):
 def test_the_residual_falls_to_the_noise_floor():
     truth = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(2))
     measurement = Scale(noise_sigma=0.05).measure(truth, seed=1)
-    options = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, tau=0.05 * 2**0.5, step_size=2e-4, step_size_end=0.9))
+    data_step = replace(METHOD.data_step, tau=0.05, step_size=2e-4, step_size_end=0.9)
+    method = replace(METHOD, data_step=data_step)
     record = RunRecord()
-    run(2, options=options, x=start(2, 20.0, shape=(1, 16, 16)), measurement=measurement, record=record)
+    run(2, method=method, x=start(2, 20.0, shape=(1, 16, 16)), measurement=measurement, observer=record)
     first, last = (record.to_dict()["steps"][k]["residual"][0] for k in (0, -1))
     assert first > 3 * measurement.noise_floor
     assert last < 3 * measurement.noise_floor
@@ -159,13 +163,14 @@ def test_the_residual_falls_to_the_noise_floor():
 def test_cancel_stops_inside_a_chain():
     count = []
 
-    def cancel():
-        count.append(None)
-        if len(count) == 8:  # 3 denoiser calls, then in the middle of the first chain
-            raise InterruptedError
+    class Cancel(Observer):
+        def raise_if_cancelled(self):
+            count.append(None)
+            if len(count) == 8:  # 3 denoiser calls, then in the middle of the first chain
+                raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        run(1, on_iteration=cancel)
+        run(1, observer=Cancel())
     assert len(count) == 8
 
 
@@ -239,12 +244,12 @@ def test_sigmas_that_do_not_end_in_zero_leave_that_much_noise():
         disable=True,
         measurement=Measurement(Y, Scale()),
         decoder=identity_decoder,
-        options=weight(0.0, FINE),
+        method=weight(0.0, FINE),
     )
     assert z.var().item() == pytest.approx(1 + 0.5**2, rel=0.08)
 
 
 def test_every_preset_runs():
-    for name, options in PRESETS.items():
-        quick = replace(options, mcmc=replace(options.mcmc, steps=2))
-        assert run(2, steps=3, options=quick).isfinite().all(), name
+    for name, method in PRESETS.items():
+        quick = replace(method, data_step=replace(method.data_step, steps=2))
+        assert run(2, steps=3, method=quick).isfinite().all(), name

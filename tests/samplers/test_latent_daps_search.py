@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
+from sampler_lab.diffusion.observer import Observer, Observers
 from sampler_lab.diffusion.parameterization import CONST, VE
 from sampler_lab.diffusion.particle_noise import ParticleNoise
 from sampler_lab.instruments.memory import resident_bytes
@@ -13,24 +14,24 @@ from sampler_lab.instruments.record import RunRecord
 from sampler_lab.metrics import wilson_interval
 from sampler_lab.operators import Measurement, Operator
 from sampler_lab.operators.symmetry import IDENTITY, Symmetry
-from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
-from sampler_lab.posterior.estimates.probability_flow import ODEOptions
+from sampler_lab.posterior.data_steps.langevin import Langevin
+from sampler_lab.posterior.estimates.probability_flow import ProbabilityFlow
 from sampler_lab.posterior.interaction.features import PixelFeatures
-from sampler_lab.posterior.interaction.repulsion import RepulsionOptions
-from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions
-from sampler_lab.posterior.moves.pruning import PruningOptions
-from sampler_lab.samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
+from sampler_lab.posterior.interaction.repulsion import Repulsion
+from sampler_lab.posterior.method import Method
+from sampler_lab.posterior.moves.hard_consistency import HardConsistency
+from sampler_lab.posterior.moves.pruning import Pruning
+from sampler_lab.samplers.latent_daps import sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
 Y = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])
-OPTIONS = LatentDAPSOptions(
-    ode=ODEOptions(steps=2, sigma_min=0.01),
-    mcmc=MCMCOptions(steps=5, step_size=0.01, step_size_end=0.2, tau=0.7, prior_width="capped"),
+METHOD = Method(
+    ProbabilityFlow(steps=2, sigma_min=0.01),
+    Langevin(steps=5, step_size=0.01, step_size_end=0.2, tau=0.5, prior_width="capped"),
 )
-REPULSION = RepulsionOptions(strength=0.05)
-PRUNING = PruningOptions(keep=2, progress=0.5)
-CONSISTENCY = HardConsistencyOptions(iterations=4, learning_rate=0.05, start=0.5, gate_tolerance=0.5)
-SEARCH = replace(OPTIONS, repulsion=REPULSION, pruning=PRUNING, hard_consistency=CONSISTENCY)
+REPULSION = Repulsion(strength=0.05)
+PRUNING = Pruning(keep=2, progress=0.5)
+CONSISTENCY = HardConsistency(iterations=4, learning_rate=0.05, start=0.5, gate_tolerance=0.5)
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
 
 
@@ -39,7 +40,18 @@ def start(n, sigma, shape=(1, 2, 2), seed=0):
     return noise * sigma
 
 
-def run(n=4, options=OPTIONS, parameterization=VE, steps=10, x=None, **arguments):
+def repelled(repulsion=REPULSION, method=METHOD):
+    return replace(method, estimate=replace(method.estimate, repulsion=repulsion))
+
+
+def moved(*moves):
+    return replace(METHOD, moves=moves)
+
+
+SEARCH = repelled(method=moved(PRUNING, CONSISTENCY))
+
+
+def run(n=4, method=METHOD, parameterization=VE, steps=10, x=None, **arguments):
     sigmas = arguments.pop("sigmas", parameterization.sigma_from_ve(poly_rho(steps, 0.05, 20.0)))
     arguments = {"measurement": Measurement(Y, Scale(), noise_floor=0.2), "decoder": identity_decoder, **arguments}
     return sample_latent_daps(
@@ -48,7 +60,7 @@ def run(n=4, options=OPTIONS, parameterization=VE, steps=10, x=None, **arguments
         sigmas,
         extra_args=arguments.pop("extra_args", {"seed": 5}),
         disable=True,
-        options=options,
+        method=method,
         parameterization=parameterization,
         **arguments,
     )
@@ -58,27 +70,25 @@ def run(n=4, options=OPTIONS, parameterization=VE, steps=10, x=None, **arguments
 @pytest.mark.parametrize(
     "off",
     [
-        {"repulsion": replace(REPULSION, strength=0.0)},
-        {"repulsion": replace(REPULSION, sigma_break=1e3)},
-        {"pruning": replace(PRUNING, keep=0)},
-        {"pruning": replace(PRUNING, keep=4)},
-        {"pruning": replace(PRUNING, keep=9)},
-        {"hard_consistency": replace(CONSISTENCY, iterations=0)},
-        {"hard_consistency": replace(CONSISTENCY, learning_rate=0.0)},
+        repelled(replace(REPULSION, strength=0.0)),
+        repelled(replace(REPULSION, sigma_break=1e3)),
+        moved(replace(PRUNING, keep=0)),
+        moved(replace(PRUNING, keep=4)),
+        moved(replace(PRUNING, keep=9)),
+        moved(replace(CONSISTENCY, iterations=0)),
+        moved(replace(CONSISTENCY, learning_rate=0.0)),
     ],
     ids=str,
 )
 def test_strength_zero_is_leaving_it_out_to_the_bit(parameterization, off):
-    assert torch.equal(
-        run(options=replace(OPTIONS, **off), parameterization=parameterization), run(4, OPTIONS, parameterization)
-    )
+    assert torch.equal(run(4, off, parameterization), run(4, METHOD, parameterization))
 
 
 @BOTH
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 16])
 def test_any_number_of_particles(parameterization, n):
     record = RunRecord()
-    z = run(n, SEARCH, parameterization, record=record)
+    z = run(n, SEARCH, parameterization, observer=record)
     assert z.shape == (min(n, 2), 1, 2, 2)
     assert bool(z.isfinite().all())
     facts = record.to_dict()
@@ -88,43 +98,43 @@ def test_any_number_of_particles(parameterization, n):
 
 
 def test_one_particle_feels_no_repulsion():
-    assert torch.equal(run(1, replace(OPTIONS, repulsion=REPULSION)), run(1))
+    assert torch.equal(run(1, repelled()), run(1))
 
 
 @BOTH
 def test_repulsion_keeps_particles_apart(parameterization):
     """While it is on, the mean pairwise distance of 40 runs is larger than without, at every level."""
 
-    def distances(options):
+    def distances(method):
         """The levels' strength and the mean distance over the runs, [levels]."""
         tables = []
         for seed in range(40):
             record = RunRecord()
             x = start(4, float(parameterization.sigma_from_ve(torch.tensor(20.0))), seed=seed)
-            run(4, options, parameterization, x=x, record=record, extra_args={"seed": seed}, steps=6)
+            run(4, method, parameterization, x=x, observer=record, extra_args={"seed": seed}, steps=6)
             tables.append([(row["repulsion"], row["pairwise_distance"]) for row in record.to_dict()["steps"]])
         return [row[0] for row in tables[0]], torch.tensor([[d for _, d in table] for table in tables]).mean(0)
 
-    _, plain = distances(OPTIONS)
-    strengths, repelled = distances(replace(OPTIONS, repulsion=replace(REPULSION, strength=0.2)))
+    _, plain = distances(METHOD)
+    strengths, pushed = distances(repelled(replace(REPULSION, strength=0.2)))
     on = [k for k, strength in enumerate(strengths) if strength > 0]
     assert len(on) >= 2
-    assert all(repelled[k] > plain[k] for k in on)
+    assert all(pushed[k] > plain[k] for k in on)
 
 
 @pytest.mark.parametrize(("micro_batch", "per_particle"), [(0, 1), (1, 2)])
 def test_decoder_passes_of_a_feature_space_are_counted(micro_batch, per_particle):
-    def calls(options, space):
+    def calls(method, space):
         record = RunRecord()
-        run(4, options, record=record, feature_space=space)
+        run(4, method, observer=record, feature_space=space)
         return record.to_dict()["calls"], sum(row["repulsion"] > 0 for row in record.to_dict()["steps"])
 
-    plain, _ = calls(OPTIONS, None)
-    repelled = replace(OPTIONS, repulsion=replace(REPULSION, micro_batch=micro_batch))
-    found, steps = calls(repelled, PixelFeatures(identity_decoder))
+    plain, _ = calls(METHOD, None)
+    pushed = repelled(replace(REPULSION, micro_batch=micro_batch))
+    found, steps = calls(pushed, PixelFeatures(identity_decoder))
     assert found["decoder_forward"] - plain["decoder_forward"] == 4 * per_particle * steps > 0
     assert found["decoder_backward"] - plain["decoder_backward"] == 4 * steps
-    assert calls(repelled, None)[0] == plain
+    assert calls(pushed, None)[0] == plain
 
 
 def test_a_flow_that_starts_in_pure_noise():
@@ -138,9 +148,9 @@ def test_a_flow_that_starts_in_pure_noise():
         disable=True,
         measurement=Measurement(Y, Scale(), noise_floor=0.2),
         decoder=identity_decoder,
-        options=SEARCH,
+        method=SEARCH,
         parameterization=CONST,
-        record=record,
+        observer=record,
     )
     assert bool(z.isfinite().all())
     assert record.to_dict()["steps"][0]["repulsion"] == pytest.approx(REPULSION.strength)
@@ -160,7 +170,7 @@ def test_no_part_draws_from_the_particles_streams():
 
     plain, searched = Listening(), Listening()
     run(noise_sampler=plain)
-    run(options=replace(OPTIONS, repulsion=REPULSION, hard_consistency=CONSISTENCY), noise_sampler=searched)
+    run(method=repelled(method=moved(CONSISTENCY)), noise_sampler=searched)
     assert len(plain.drawn) == len(searched.drawn)
     assert all(torch.equal(a, b) for a, b in zip(plain.drawn, searched.drawn, strict=True))
 
@@ -168,7 +178,7 @@ def test_no_part_draws_from_the_particles_streams():
 def test_pruning_changes_nothing_for_the_survivors():
     """Without repulsion particles do not know each other: who goes on ends where it would have ended."""
     record = RunRecord()
-    pruned = run(4, replace(OPTIONS, pruning=replace(PRUNING, mode="residual")), record=record)
+    pruned = run(4, moved(replace(PRUNING, mode="residual")), observer=record)
     survivors = record.survivors
     assert len(survivors) == 2
     assert survivors == sorted(survivors)
@@ -177,7 +187,7 @@ def test_pruning_changes_nothing_for_the_survivors():
 
 def test_pruning_keeps_the_best_and_says_why_the_others_went():
     record = RunRecord()
-    run(4, replace(OPTIONS, pruning=PRUNING), record=record)
+    run(4, moved(PRUNING), observer=record)
     rows = record.to_dict()["steps"]
     (k,) = [i for i, row in enumerate(rows) if "pruning" in row]
     assert k == 4  # progress 0.5 of ten steps: five are done
@@ -189,7 +199,7 @@ def test_pruning_keeps_the_best_and_says_why_the_others_went():
 
 def test_pruning_by_sigma():
     record = RunRecord()
-    run(4, replace(OPTIONS, pruning=PruningOptions(keep=1, sigma=0.5)), CONST, record=record)
+    run(4, moved(Pruning(keep=1, sigma=0.5)), CONST, observer=record)
     rows = record.to_dict()["steps"]
     pruned_at = CONST.sigma_ve(next(row["sigma"] for row in rows if "pruning" in row))
     before = CONST.sigma_ve([row["sigma"] for row in rows if len(row["particles"]) == 4][-2])
@@ -197,9 +207,9 @@ def test_pruning_by_sigma():
 
 
 def test_a_resampled_particle_goes_on_as_two_with_noise_of_their_own():
-    options = replace(OPTIONS, pruning=PruningOptions(keep=3, progress=0.5, mode="resample", effective_share=0.25))
+    method = moved(Pruning(keep=3, progress=0.5, mode="resample", effective_share=0.25))
     record = RunRecord()
-    z = run(4, options, record=record)
+    z = run(4, method, observer=record)
     decision = next(row["pruning"] for row in record.to_dict()["steps"] if "pruning" in row)
     assert [copy["particle"] for copy in decision["new"]] == list(range(4, 4 + len(decision["new"])))
     assert decision["new"], "an effective size of one of four takes the best more than once"
@@ -208,7 +218,7 @@ def test_a_resampled_particle_goes_on_as_two_with_noise_of_their_own():
 
 def test_cost_falls_with_the_particles():
     record = RunRecord()
-    run(4, replace(OPTIONS, pruning=PRUNING), record=record)
+    run(4, moved(PRUNING), observer=record)
     calls = {phase["name"]: phase["calls"] for phase in record.to_dict()["phases"]}
     for kind in ("denoiser", "decoder_forward", "decoder_backward"):
         assert calls["explore"][kind] == 2 * calls["refine"][kind] > 0
@@ -216,7 +226,7 @@ def test_cost_falls_with_the_particles():
 
 @pytest.mark.skipif(resident_bytes() is None, reason="nothing here can tell the memory of a process")
 def test_memory_falls_with_the_particles():
-    """A decoder that needs 32 MiB a particle: of eight particles 256 MiB, of the two that are left 64."""
+    """A decoder that needs 32 MiB per particle: of eight particles 256 MiB, of the two that are left 64."""
     size = 32 * 2**20
 
     def decoder(z):
@@ -224,13 +234,13 @@ def test_memory_falls_with_the_particles():
         return z + 0 * needed[:, :1].reshape(-1, 1, 1, 1)
 
     record = RunRecord()
-    run(8, replace(OPTIONS, pruning=PRUNING), steps=4, decoder=decoder, record=record)
+    run(8, moved(PRUNING), steps=4, decoder=decoder, observer=record)
     peaks = {phase["name"]: phase["peak_memory_bytes"] for phase in record.to_dict()["phases"]}
     assert peaks["explore"] - peaks["refine"] > 4 * size
 
 
 def test_mask_and_model_follow_the_survivors():
-    """A mask and a given latent with a row a particle: after pruning each row still has its own."""
+    """A mask and a given latent with one row per particle: after pruning each row still has its own."""
     given = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(9))
     mask = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).expand(4, 1, 2, 2).clone()
     mask[2] = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
@@ -254,26 +264,26 @@ def test_mask_and_model_follow_the_survivors():
         model=inpainting([0, 1, 2, 3]),
         extra_args={"seed": 5, "denoise_mask": mask},
         select_rows=select,
-        record=record,
+        observer=record,
     )
     rows = record.survivors
     kept = mask[rows] == 0
     torch.testing.assert_close(z[kept], given[rows][kept], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [replace(OPTIONS, repulsion=REPULSION), SEARCH], ids=["repulsion", "search"])
-def test_a_broken_particle_stays_alone(options):
+@pytest.mark.parametrize("method", [repelled(), SEARCH], ids=["repulsion", "search"])
+def test_a_broken_particle_stays_alone(method):
     x = start(4, 20.0)
     x[1] = math.nan
     record = RunRecord()
-    z = run(4, options, x=x, record=record)
-    if options.pruning is not None:
+    z = run(4, method, x=x, observer=record)
+    if method.moves:
         assert 1 not in record.survivors
         assert bool(z.isfinite().all())
     else:
         assert bool(z[[0, 2, 3]].isfinite().all())
         # It exerts no force: the others are where three particles would be.
-        others = run(3, options, x=x[[0, 2, 3]], noise_sampler=_streams([0, 2, 3]))
+        others = run(3, method, x=x[[0, 2, 3]], noise_sampler=_streams([0, 2, 3]))
         assert torch.equal(z[[0, 2, 3]], others)
 
 
@@ -286,8 +296,7 @@ def _streams(particles):
 def test_hard_consistency_lowers_the_residual_and_its_gate_can_refuse():
     def polish(**changes):
         record = RunRecord()
-        options = replace(OPTIONS, hard_consistency=replace(CONSISTENCY, **changes))
-        z = run(4, options, record=record)
+        z = run(4, moved(replace(CONSISTENCY, **changes)), observer=record)
         return z, [row["polish"] for row in record.to_dict()["steps"] if "polish" in row]
 
     _, open_gate = polish(gate_sigma=0.0)
@@ -303,13 +312,13 @@ def test_hard_consistency_lowers_the_residual_and_its_gate_can_refuse():
 
 def test_a_row_of_a_search_is_the_batch_of_one():
     """Hard consistency without repulsion: particle 0 alone is particle 0 of four."""
-    options = replace(OPTIONS, hard_consistency=CONSISTENCY)
-    assert torch.equal(run(4, options)[:1], run(1, options))
+    method = moved(CONSISTENCY)
+    assert torch.equal(run(4, method)[:1], run(1, method))
 
 
 def test_phases_are_recorded():
     record = RunRecord()
-    run(4, SEARCH, record=record)
+    run(4, SEARCH, observer=record)
     assert [phase["name"] for phase in record.to_dict()["phases"]] == ["explore", "prune", "polish", "refine"]
     assert (
         sum(phase["calls"]["decoder_backward"] for phase in record.to_dict()["phases"])
@@ -320,14 +329,15 @@ def test_phases_are_recorded():
 def test_cancel_arrives_inside_hard_consistency():
     record, count = RunRecord(), []
 
-    def cancel():
-        if record.current_phase == "polish":
-            count.append(None)
-            if len(count) == 2:
-                raise InterruptedError
+    class Cancel(Observer):
+        def raise_if_cancelled(self):
+            if record.current_phase == "polish":
+                count.append(None)
+                if len(count) == 2:
+                    raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        run(4, SEARCH, record=record, on_iteration=cancel)
+        run(4, SEARCH, observer=Observers(record, Cancel()))
     assert len(count) == 2
 
 
@@ -371,7 +381,7 @@ def mirrored_modes(x, sigma, **_):
     return (SPREAD**2 * x + sign * CENTRE * sigma.reshape(-1, 1, 1, 1) ** 2) / variance
 
 
-def coverage(options, runs):
+def coverage(method, runs):
     """In how many of ``runs`` independent runs the particles that are left stand in both modes, and how often in +."""
     both = plus = left = 0
     measured = Measurement(torch.full((1, 1, 2, 2), CENTRE), Magnitude())
@@ -385,7 +395,7 @@ def coverage(options, runs):
             disable=True,
             measurement=measured,
             decoder=identity_decoder,
-            options=options,
+            method=method,
         )
         signs = z.flatten(1).mean(1).sign()
         both += int(signs.min() < 0 < signs.max())
@@ -401,16 +411,15 @@ def test_repulsion_and_pruning_cover_both_modes_of_a_mirrored_posterior():
     Measured: 57 of 120 (39–56 %) against 23 (13–27 %) of all four, and 14 (7–19 %) of the two kept by residual.
     """
     runs = 120
-    base = replace(OPTIONS, mcmc=replace(OPTIONS.mcmc, tau=0.3))
+    base = replace(METHOD, data_step=replace(METHOD.data_step, tau=0.3 / math.sqrt(2)))
     independent, share = coverage(base, runs)
     low, high = wilson_interval(independent, runs)
     expected = 1 - share**4 - (1 - share) ** 4
     assert low - 0.02 < expected < high + 0.02  # particles are independent of each other: the binomial rate
-    blunt, _ = coverage(replace(base, pruning=PruningOptions(keep=2, progress=0.8, mode="residual")), runs)
-    search = replace(
-        base,
-        repulsion=RepulsionOptions(strength=0.3, sigma_break=0.3),
-        pruning=PruningOptions(keep=2, progress=0.8, tolerance=3.0),
+    blunt, _ = coverage(replace(base, moves=(Pruning(keep=2, progress=0.8, mode="residual"),)), runs)
+    search = repelled(
+        Repulsion(strength=0.3, sigma_break=0.3),
+        replace(base, moves=(Pruning(keep=2, progress=0.8, tolerance=3.0),)),
     )
     covered, _ = coverage(search, runs)
     assert wilson_interval(covered, runs)[0] > high
@@ -420,18 +429,24 @@ def test_repulsion_and_pruning_cover_both_modes_of_a_mirrored_posterior():
 class TestFinalResidual:
     """One number per particle for what the run returned, by which everybody chooses."""
 
-    @pytest.mark.parametrize("options", [OPTIONS, SEARCH, replace(OPTIONS, pruning=replace(PRUNING, progress=1.0))])
-    def test_it_is_of_what_was_returned_as_a_picture(self, options):
+    @pytest.mark.parametrize("method", [METHOD, SEARCH, moved(replace(PRUNING, progress=1.0))])
+    def test_it_is_of_what_was_returned_as_a_picture(self, method):
         record, shown = RunRecord(), []
+
+        class Screen(Observer):
+            listens = True
+
+            def images(self, particles, images):
+                shown.append((particles, images))
+
         x = start(4, 20.0) * torch.tensor([1.0, 3.0, 9.0, 27.0]).reshape(4, 1, 1, 1)
         measurement = Measurement(Y, Scale())
         z = run(
             4,
-            options,
+            method,
             x=x,
-            record=record,
+            observer=Observers(record, Screen()),
             measurement=measurement,
-            on_images=lambda names, images: shown.append((names, images)),
         )
         final = record.to_dict()["final"]
         assert len(final["particles"]) == len(z)
@@ -450,11 +465,11 @@ class TestFinalResidual:
             return torch.matmul(z, turn.to(z))
 
         record, measurement = RunRecord(), Measurement(Y, Scale())
-        z = run(4, OPTIONS, decoder=decoder, record=record, measurement=measurement)
+        z = run(4, METHOD, decoder=decoder, observer=record, measurement=measurement)
         exact = measurement.residual(torch.matmul(z, turn).clamp(-1, 1))
         assert record.to_dict()["final"]["residual"] == exact.tolist()
 
     def test_a_run_that_ends_in_noise_has_none(self):
         record = RunRecord()
-        run(2, OPTIONS, record=record, sigmas=poly_rho(6, 0.05, 20.0)[:-1])
+        run(2, METHOD, observer=record, sigmas=poly_rho(6, 0.05, 20.0)[:-1])
         assert record.to_dict()["final"] is None

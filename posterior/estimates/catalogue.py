@@ -1,0 +1,10 @@
+"""Every estimate of the clean latent. To add one, write its file and list it here."""
+
+from __future__ import annotations
+
+from ..method import Estimate
+from .probability_flow import ProbabilityFlow
+
+__all__ = ["ESTIMATES"]
+
+ESTIMATES: tuple[type[Estimate], ...] = (ProbabilityFlow,)

@@ -1,0 +1,11 @@
+"""Every move: nodes, help and tests are made from this list. To add one, write its file and list it here."""
+
+from __future__ import annotations
+
+from ..method import Move
+from .hard_consistency import HardConsistency
+from .pruning import Pruning
+
+__all__ = ["MOVES"]
+
+MOVES: tuple[type[Move], ...] = (Pruning, HardConsistency)
