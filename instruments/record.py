@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 
-from ..metrics.blind_choice import blind_choice
 from ..diffusion.observer import Observer
+from ..metrics.blind_choice import blind_choice
+from .calls import Calls
 from .memory import PeakMemory
 from .metrics_file import SCHEMA, STATUSES, hash_sigmas, load_metrics, plain, write_json
 
@@ -32,26 +33,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Calls:
-    """Passes through the networks, counted per particle: a batch of 4 is 4."""
-
-    denoiser: int = 0
-    decoder_forward: int = 0
-    decoder_backward: int = 0
-
-    def add(self, denoiser: int, decoder_forward: int, decoder_backward: int) -> None:
-        self.denoiser += denoiser
-        self.decoder_forward += decoder_forward
-        self.decoder_backward += decoder_backward
-
-
-@dataclass
 class _Phase:
     name: str
     wall_seconds: float = 0.0
     peak_memory_bytes: int | None = None
     memory_kind: str | None = None
-    calls: _Calls = field(default_factory=_Calls)
+    calls: Calls = field(default_factory=Calls)
 
 
 class RunRecord(Observer):
@@ -84,7 +71,7 @@ class RunRecord(Observer):
             "options": {},
             "measurement": {},
         }
-        self._calls = _Calls()
+        self._calls = Calls()
         self._phases: list[_Phase] = []
         self._open: tuple[_Phase, PeakMemory, float] | None = None
         self._steps: list[dict[str, Any]] = []
@@ -186,9 +173,9 @@ class RunRecord(Observer):
 
     def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0) -> None:
         """Add passes through the networks, counted per particle."""
-        self._calls.add(denoiser, decoder_forward, decoder_backward)
+        self._calls.count(denoiser, decoder_forward, decoder_backward)
         if self._open is not None:
-            self._open[0].calls.add(denoiser, decoder_forward, decoder_backward)
+            self._open[0].calls.count(denoiser, decoder_forward, decoder_backward)
         self._flush()
 
     def step(self, i: int, sigma: float | None, phase: str | None = None, **values: Any) -> None:

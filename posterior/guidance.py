@@ -27,7 +27,8 @@ from typing import Any
 import torch
 
 from ..diffusion.parameterization import Parameterization
-from .likelihood import PRECISIONS, Likelihood
+from .decoding import PRECISIONS
+from .likelihood import Likelihood
 
 __all__ = ["COVARIANCES", "FORMS", "GuidanceOptions", "guide"]
 

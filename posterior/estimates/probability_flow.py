@@ -36,7 +36,7 @@ class ProbabilityFlow(Options):
         2,
         "Model calls per annealing step for the clean estimate (published: 2 for latents, 5 for pixels).",
         minimum=1,
-        maximum=100,
+        maximum=1000,
     )
     sigma_min: float = option(
         0.001,

@@ -110,8 +110,15 @@ class HardConsistency(Options):
         step=0.01,
         advanced=True,
     )
-    beta1: ClassVar[float] = 0.9
-    beta2: ClassVar[float] = 0.999
+    #: Adam's; no widget, because nobody needed to change them.
+    beta1: float = 0.9
+    beta2: float = 0.999
+
+    def check(self) -> None:
+        super().check()
+        for beta in ("beta1", "beta2"):
+            if not 0 <= getattr(self, beta) < 1:
+                raise ValueError(f"{beta} is {getattr(self, beta)}; it must be at least 0 and less than 1.")
 
     @property
     def is_active(self) -> bool:

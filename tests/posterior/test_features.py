@@ -9,15 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from sampler_lab.posterior.interaction.features import (
-    DINO_MODEL,
-    DINOFeatures,
-    LatentFeatures,
-    PixelFeatures,
-    find_dino_weights,
-    load_dino,
-)
-from sampler_lab.posterior.interaction.repulsion import repulsion
+from sampler_lab.posterior.interaction.dino import DINO_MODEL, DINOFeatures, find_dino_weights, load_dino
+from sampler_lab.posterior.interaction.features import LatentFeatures, PixelFeatures
+from sampler_lab.posterior.interaction.forces import repulsion
 
 timm = pytest.importorskip("timm")
 

@@ -6,17 +6,20 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_problem import Scale, identity_decoder
+from sampler_lab.diffusion.observer import Observer
+from sampler_lab.instruments.calls import Calls
 from sampler_lab.operators import Measurement
+from sampler_lab.posterior.decoding import Decoding
 from sampler_lab.posterior.likelihood import Likelihood
-from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions, hard_consistency, prior_residual
+from sampler_lab.posterior.moves.hard_consistency import HardConsistency, hard_consistency, prior_residual
 
-OPTIONS = HardConsistencyOptions(iterations=200, learning_rate=0.02, window=50)
+OPTIONS = HardConsistency(iterations=200, learning_rate=0.02, window=50)
 TARGET = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])
 FLOOR = 0.01
 
 
 def likelihood(decoder=identity_decoder, floor=FLOOR):
-    return Likelihood(Measurement(TARGET, Scale(), noise_floor=floor), decoder, precision="full")
+    return Likelihood(Measurement(TARGET, Scale(), noise_floor=floor), decoder, Decoding(precision="full"))
 
 
 def starts(*distances):
@@ -79,14 +82,14 @@ def test_a_row_with_momentum_does_not_run_on():
     torch.testing.assert_close(found.z, one_less.z, rtol=0, atol=0)
 
 
-def test_a_row_that_leaves_the_finite_numbers_goes_back():
+def test_a_row_that_becomes_infinite_goes_back():
     """On its way to the target the second row comes through a gap in which there is no picture."""
 
     def decoder(z):
         return z.masked_fill((z > -0.6) & (z < -0.4), math.inf)
 
     target = torch.ones(1, 1, 2, 2)
-    measured = Likelihood(Measurement(target, Scale(), noise_floor=FLOOR), decoder, precision="full")
+    measured = Likelihood(Measurement(target, Scale(), noise_floor=FLOOR), decoder, Decoding(precision="full"))
     z = torch.cat([2 * target, -2 * target])
     found = hard_consistency(z, measured, replace(OPTIONS, learning_rate=0.05))
     assert found.stopped == ["noise floor", "not finite"]
@@ -102,13 +105,13 @@ def test_a_plateau_is_noticed():
     assert found.iterations[0] < OPTIONS.iterations
 
 
-def test_the_budget_is_kept_and_the_last_state_is_looked_at():
+def test_the_budget_is_kept_and_the_last_state_is_evaluated():
     options = replace(OPTIONS, iterations=5)
-    calls = likelihood()
-    found = hard_consistency(starts(1.5), calls, options)
+    calls = Calls()
+    found = hard_consistency(starts(1.5), replace(likelihood(), observer=calls), options)
     assert found.stopped == ["budget"]
     assert found.iterations == [5]
-    assert (calls.calls.forward, calls.calls.backward) == (6, 5)
+    assert calls == Calls(decoder_forward=6, decoder_backward=5)
     assert float(found.residual) == pytest.approx(float((found.z - TARGET).square().sum()), rel=1e-6)
     assert float(found.residual) < float(found.before)
 
@@ -124,13 +127,14 @@ def test_what_is_given_does_not_move():
 def test_cancel_arrives_within_an_iteration():
     count = []
 
-    def cancel():
-        count.append(None)
-        if len(count) == 4:
-            raise InterruptedError
+    class Cancel(Observer):
+        def raise_if_cancelled(self):
+            count.append(None)
+            if len(count) == 4:
+                raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        hard_consistency(starts(1.5), likelihood(), OPTIONS, on_iteration=cancel)
+        hard_consistency(starts(1.5), likelihood(), OPTIONS, observer=Cancel())
     assert len(count) == 4
 
 
@@ -157,4 +161,4 @@ def test_prior_residual_of_a_known_denoiser():
 )
 def test_bad_settings_are_named(wrong, word):
     with pytest.raises(ValueError, match=word):
-        HardConsistencyOptions(**wrong)
+        HardConsistency(**wrong)

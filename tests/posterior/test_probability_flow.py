@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from sampler_lab.diffusion.parameterization import CONST, VE
-from sampler_lab.posterior.estimates.probability_flow import ODEOptions, probability_flow
+from sampler_lab.posterior.estimates.probability_flow import ProbabilityFlow, probability_flow
 
 
 def gaussian_denoiser(parameterization):
@@ -23,7 +23,7 @@ def solve(x_ve, sigma_ve, steps, parameterization, sigma_min=1e-4):
     sigma = parameterization.sigma_from_ve(torch.tensor(sigma_ve, dtype=torch.float64))
     x = parameterization.from_ve(x_ve, sigma)
     return probability_flow(
-        gaussian_denoiser(parameterization), x, sigma, parameterization, ODEOptions(steps, sigma_min)
+        gaussian_denoiser(parameterization), x, sigma, parameterization, ProbabilityFlow(steps, sigma_min)
     )
 
 
@@ -45,7 +45,7 @@ def test_flow_and_ve_follow_the_same_trajectory():
 def test_a_flow_may_start_at_sigma_one():
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     sigma = torch.tensor(1.0, dtype=torch.float64)
-    x0_hat = probability_flow(gaussian_denoiser(CONST), x, sigma, CONST, ODEOptions(400, 1e-4))
+    x0_hat = probability_flow(gaussian_denoiser(CONST), x, sigma, CONST, ProbabilityFlow(400, 1e-4))
     # From pure noise the exact map to the unit Gaussian is the identity.
     torch.testing.assert_close(x0_hat, x, rtol=0.05, atol=0.01)
 
@@ -53,11 +53,11 @@ def test_a_flow_may_start_at_sigma_one():
 def test_below_sigma_min_one_denoiser_call_is_the_estimate():
     x, sigma = torch.ones(2, 3), torch.tensor(0.0005)
     denoise = gaussian_denoiser(VE)
-    assert torch.equal(probability_flow(denoise, x, sigma, VE, ODEOptions(2, 0.001)), denoise(x, sigma))
+    assert torch.equal(probability_flow(denoise, x, sigma, VE, ProbabilityFlow(2, 0.001)), denoise(x, sigma))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
-def test_costs_one_call_a_step(steps):
+def test_costs_one_call_per_step(steps):
     calls = []
     denoise = gaussian_denoiser(VE)
 
@@ -65,16 +65,16 @@ def test_costs_one_call_a_step(steps):
         calls.append(float(sigma))
         return denoise(x, sigma)
 
-    probability_flow(counted, torch.ones(1, 2), torch.tensor(10.0), VE, ODEOptions(steps, 0.001))
+    probability_flow(counted, torch.ones(1, 2), torch.tensor(10.0), VE, ProbabilityFlow(steps, 0.001))
     assert len(calls) == steps
     assert calls == sorted(calls, reverse=True)
 
 
 def test_the_published_two_call_grid():
-    assert ODEOptions(2, 0.001).levels(10.0) == pytest.approx([10.0, 0.412, 0.001], abs=1e-3)
+    assert ProbabilityFlow(2, 0.001).levels(10.0) == pytest.approx([10.0, 0.412, 0.001], abs=1e-3)
 
 
 @pytest.mark.parametrize(("field", "value", "word"), [("steps", 0, "ode_steps"), ("sigma_min", 0.0, "ode_sigma_min")])
 def test_bad_options_are_named(field, value, word):
     with pytest.raises(ValueError, match=word):
-        ODEOptions(**{field: value})
+        ProbabilityFlow(**{field: value})

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from sampler_lab.operators import PhaseRetrieval, rot180, shift_image
-from sampler_lab.posterior.moves.pruning import MODES, PruningOptions, prune, step_at, symmetric_distance
+from sampler_lab.posterior.level import step_at
+from sampler_lab.posterior.moves.pruning import MODES, Pruning, prune
+from sampler_lab.posterior.moves.symmetric_distance import symmetric_distance
 
 OPERATOR = PhaseRetrieval()
 
@@ -29,7 +31,7 @@ def choose(images, residual, **options):
     return prune(
         torch.tensor(residual),
         torch.stack(images),
-        PruningOptions(**{"tolerance": 0.5, **options}),
+        Pruning(**{"tolerance": 0.5, **options}),
         OPERATOR.symmetries,
         OPERATOR.shift_symmetric,
         OPERATOR.background,
@@ -106,7 +108,7 @@ def test_nothing_to_prune(keep):
 class TestResampling:
     def draw(self, residual, keep, uniform, share=0.5):
         images = torch.zeros(len(residual), 3, 4, 4)
-        options = PruningOptions(keep=keep, mode="resample", effective_share=share)
+        options = Pruning(keep=keep, mode="resample", effective_share=share)
         return prune(torch.tensor(residual, dtype=torch.float64), images, options, uniform=uniform)
 
     def test_untempered_likelihood_would_leave_one(self):
@@ -165,9 +167,9 @@ def test_progress_counts_finished_steps(progress, steps, step):
 
 
 def test_a_sigma_decides_whatever_the_progress():
-    assert PruningOptions(sigma=0.5).step([10.0, 1.0, 0.5, 0.1]) == 2
-    assert PruningOptions(sigma=0.01).step([10.0, 1.0, 0.5, 0.1]) is None
-    assert PruningOptions(keep=0, sigma=0.5).step([10.0, 0.1]) is None
+    assert Pruning(sigma=0.5).step([10.0, 1.0, 0.5, 0.1]) == 2
+    assert Pruning(sigma=0.01).step([10.0, 1.0, 0.5, 0.1]) is None
+    assert Pruning(keep=0, sigma=0.5).step([10.0, 0.1]) is None
 
 
 @pytest.mark.parametrize(
@@ -185,4 +187,4 @@ def test_a_sigma_decides_whatever_the_progress():
 )
 def test_bad_settings_are_named(wrong, word):
     with pytest.raises(ValueError, match=word):
-        PruningOptions(**wrong)
+        Pruning(**wrong)

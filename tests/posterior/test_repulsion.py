@@ -8,13 +8,11 @@ import pytest
 import torch
 from sampler_lab.diffusion.parameterization import CONST, VE
 from sampler_lab.posterior.interaction.features import LatentFeatures, PixelFeatures
+from sampler_lab.posterior.interaction.forces import pairwise_distance, repulsion, repulsive_forces
 from sampler_lab.posterior.interaction.repulsion import (
-    RepulsionOptions,
-    pairwise_distance,
+    Repulsion,
     repel,
     repel_denoised,
-    repulsion,
-    repulsive_forces,
 )
 
 
@@ -124,12 +122,12 @@ def test_a_nan_particle_never_touches_another():
     r, _ = repulsion(z, PixelFeatures(torch.tanh))
     torch.testing.assert_close(r[:2], alone)
     assert not r[2].any()
-    d = repel(z, r, 1.0, RepulsionOptions(sigma_break=0.1), 10.0)
+    d = repel(z, r, 1.0, Repulsion(sigma_break=0.1), 10.0)
     assert torch.isfinite(d[:2]).all()
 
 
 def test_normalised_repulsion_changes_d_by_its_share_of_the_score():
-    options = RepulsionOptions(strength=0.05, sigma_break=0.1)
+    options = Repulsion(strength=0.05, sigma_break=0.1)
     d, r = _particles(4), 1e-7 * _particles(4, seed=1)
     change = repel(d, r, 10.0, options, sigma_top=10.0) - d
     torch.testing.assert_close(_rms(change), 0.05 * _rms(d))
@@ -138,7 +136,7 @@ def test_normalised_repulsion_changes_d_by_its_share_of_the_score():
 
 
 def test_raw_repulsion_adds_the_force_to_the_score():
-    options = RepulsionOptions(strength=7.0, mode="raw", sigma_break=0.1)
+    options = Repulsion(strength=7.0, mode="raw", sigma_break=0.1)
     x, denoised, r, sigma = _particles(2), _particles(2, seed=1), _particles(2, seed=2), 4.0
     d = (x - denoised) / sigma
     moved = repel(d, r, sigma, options, sigma_top=4.0)
@@ -159,21 +157,21 @@ def _ode_step(options, parameterization, sigma, sigma_next):
 
 @pytest.mark.parametrize("mode", ["normalised", "raw"])
 def test_an_ode_step_is_the_same_on_a_flow_model(mode):
-    options = RepulsionOptions(strength=0.1, mode=mode, sigma_break=0.1)
+    options = Repulsion(strength=0.1, mode=mode, sigma_break=0.1)
     torch.testing.assert_close(_ode_step(options, CONST, 2.0, 0.5), _ode_step(options, VE, 2.0, 0.5))
-    plain = RepulsionOptions(strength=0.0)
+    plain = Repulsion(strength=0.0)
     assert not torch.allclose(_ode_step(options, VE, 2.0, 0.5), _ode_step(plain, VE, 2.0, 0.5))
 
 
 def test_a_denoiser_step_moves_x_by_the_change_of_d():
-    options = RepulsionOptions(strength=0.1, sigma_break=0.1)
+    options = Repulsion(strength=0.1, sigma_break=0.1)
     x_ve, denoised, r = 3 * _particles(3), _particles(3, seed=1), _particles(3, seed=2)
     d = repel((x_ve - denoised) / 2.0, r, 2.0, options, 5.0)
     torch.testing.assert_close(_ode_step(options, VE, 2.0, 0.5), x_ve + (0.5 - 2.0) * d)
 
 
 def test_a_flows_first_level_stays_finite_and_bounded():
-    options, denoised = RepulsionOptions(strength=0.05), _particles(3, seed=1)
+    options, denoised = Repulsion(strength=0.05), _particles(3, seed=1)
     one = torch.tensor(1.0, dtype=torch.float64)
     moved = repel_denoised(denoised, _particles(3), one, CONST, _particles(3, seed=2), options, sigma_top=10.0)
     torch.testing.assert_close(_rms(moved - denoised), 0.05 * 10.0 * _rms(_particles(3)))
@@ -188,7 +186,7 @@ def test_half_precision_features_are_computed_in_single():
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_schedule_falls_in_log_sigma_to_zero_at_the_break(schedule):
-    options = RepulsionOptions(strength=0.04, schedule=schedule, sigma_break=0.1)
+    options = Repulsion(strength=0.04, schedule=schedule, sigma_break=0.1)
     assert options.strength_at(10.0, 10.0) == pytest.approx(0.04)
     assert options.strength_at(1.0, 10.0) == pytest.approx(0.02)  # half-way in log sigma
     assert options.strength_at(0.1, 10.0) == 0
@@ -200,7 +198,7 @@ def test_the_schedule_falls_in_log_sigma_to_zero_at_the_break(schedule):
     assert strengths == sorted(strengths, reverse=True)
 
 
-@pytest.mark.parametrize("options", [RepulsionOptions(strength=0.0), RepulsionOptions(sigma_break=5.0)])
+@pytest.mark.parametrize("options", [Repulsion(strength=0.0), Repulsion(sigma_break=5.0)])
 def test_no_strength_returns_d_itself(options):
     d = _particles(3)
     assert repel(d, _particles(3, seed=1), 5.0, options, 10.0 if options.strength == 0 else 5.0) is d
@@ -208,20 +206,20 @@ def test_no_strength_returns_d_itself(options):
 
 def test_no_force_leaves_d_as_it_is():
     d = _particles(3)
-    assert torch.equal(repel(d, torch.zeros_like(d), 5.0, RepulsionOptions(), 10.0), d)
+    assert torch.equal(repel(d, torch.zeros_like(d), 5.0, Repulsion(), 10.0), d)
 
 
 def test_no_random_number_is_drawn():
     before = torch.random.get_rng_state()
     r, _ = repulsion(_particles(3), LatentFeatures())
-    repel(_particles(3), r, 5.0, RepulsionOptions(), 10.0)
+    repel(_particles(3), r, 5.0, Repulsion(), 10.0)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_repulsion_raises_the_distance_of_particles_that_follow_it():
     z = 0.1 * _particles(4)
     r, f = repulsion(z, LatentFeatures())
-    moved = z - repel(torch.zeros_like(z) + 0.01, r, 5.0, RepulsionOptions(strength=1.0), 5.0)
+    moved = z - repel(torch.zeros_like(z) + 0.01, r, 5.0, Repulsion(strength=1.0), 5.0)
     assert pairwise_distance(moved) > pairwise_distance(f)
 
 
@@ -244,4 +242,4 @@ def test_the_pairwise_distance_skips_what_is_not_finite():
 )
 def test_wrong_options_get_a_sentence(setting, sentence):
     with pytest.raises(ValueError, match=sentence):
-        RepulsionOptions(**setting)
+        Repulsion(**setting)

@@ -17,6 +17,8 @@ import pytest
 import torch
 from sampler_lab.operators import Measurement
 from sampler_lab.operators.phase_retrieval import PRESETS as OPERATORS
+from sampler_lab.posterior.data_steps.hmc import HMC
+from sampler_lab.posterior.data_steps.langevin import Langevin
 from sampler_lab.samplers.latent_daps import PRESETS, sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
@@ -158,7 +160,7 @@ def small_case(dtype=torch.float32):
     return denoiser, decoder, truth
 
 
-def ours(options=PRESETS["daps_official"], steps=STEPS, drop_sigma_min=True):
+def ours(method=PRESETS["daps_official"], steps=STEPS, drop_sigma_min=True):
     """z0 after the chain of every annealing step, ``[steps, 2, 4, 2, 2]``."""
     numbers, (denoiser, decoder, truth), seen = Numbers(), small_case(), []
     y = OPERATORS["daps"](decoder(truth))
@@ -172,7 +174,7 @@ def ours(options=PRESETS["daps_official"], steps=STEPS, drop_sigma_min=True):
         disable=True,
         measurement=measurement,
         decoder=decoder,
-        options=options,
+        method=method,
         noise_sampler=numbers,
     )
     return torch.stack(seen)
@@ -181,7 +183,7 @@ def ours(options=PRESETS["daps_official"], steps=STEPS, drop_sigma_min=True):
 def plainly(preset, steps):
     """The official algorithm in float64, without a line of the pack: z0 after every annealing step."""
     numbers, (denoiser, decoder, truth) = Numbers(), small_case(torch.float64)
-    options = PRESETS[preset].mcmc
+    options = PRESETS[preset].data_step
 
     def amplitudes(image):
         padded = torch.nn.functional.pad((image + 1) / 2, (2, 2, 2, 2))
@@ -231,7 +233,7 @@ def test_it_is_the_published_algorithm():
     "wrong",
     [
         {"momentum": 0.42},
-        {"tau": 0.0101},
+        {"tau": 0.0101 / math.sqrt(2)},
         {"step_size": 2.12e-5},
         {"step_size_end": 0.5},
         {"steps": 64},
@@ -241,8 +243,8 @@ def test_it_is_the_published_algorithm():
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_the_case_tells_a_wrong_constant(wrong):
-    options = PRESETS["daps_official"]
-    other = replace(options, mcmc=replace(options.mcmc, **wrong))
+    method = PRESETS["daps_official"]
+    other = replace(method, data_step=replace(method.data_step, **wrong))
     assert (ours(other, 3) - ours(steps=3)).abs().max() > 10 * TOLERANCE
 
 
@@ -253,17 +255,19 @@ def test_the_case_tells_the_other_grid():
 def test_the_constants_are_those_of_the_configs():
     """configs/task/phase_retrieval.yaml, its groups ldm, sd and pixel."""
     published = {
-        "daps_official": ("hmc", 65, 2.1e-5, 0.01, 0.12, 0.41, 1.0),
-        "daps_official_sd": ("hmc", 95, 1.1e-4, 0.01, 0.027, 0.47, 1.0),
-        "daps_official_pixel": ("langevin", 100, 5e-5, 0.01, 0.01, None, 0.0),
+        "daps_official": (HMC, 65, 2.1e-5, 0.01, 0.12, 0.41, 1.0),
+        "daps_official_sd": (HMC, 95, 1.1e-4, 0.01, 0.027, 0.47, 1.0),
+        "daps_official_pixel": (Langevin, 100, 5e-5, 0.01, 0.01, None, 0.0),
     }
     for name, (kind, steps, rate, tau, end, momentum, clamp) in published.items():
-        chain = PRESETS[name].mcmc
-        assert (chain.kind, chain.steps, chain.step_size, chain.tau) == (kind, steps, rate, tau), name
+        chain = PRESETS[name].data_step
+        assert (type(chain), chain.steps, chain.step_size) == (kind, steps, rate), name
+        assert chain.tau == pytest.approx(tau / math.sqrt(2)), name  # the official likelihood has no one-half
         assert (chain.step_size_end, chain.gradient_clamp, chain.prior_width) == (end, clamp, "sigma"), name
         assert momentum is None or chain.momentum == momentum, name
-    assert (PRESETS["daps_official"].ode.steps, PRESETS["daps_official"].ode.sigma_min) == (2, 0.001)
-    assert (PRESETS["daps_official_pixel"].ode.steps, PRESETS["daps_official_pixel"].ode.sigma_min) == (5, 0.01)
+    latent, pixel = PRESETS["daps_official"].estimate, PRESETS["daps_official_pixel"].estimate
+    assert (latent.steps, latent.sigma_min) == (2, 0.001)
+    assert (pixel.steps, pixel.sigma_min) == (5, 0.01)
 
 
 def test_the_old_names_are_the_same_chains():
@@ -272,8 +276,9 @@ def test_the_old_names_are_the_same_chains():
         ("hmc_stable_diffusion", "daps_official_sd"),
         ("pixel_langevin", "daps_official_pixel"),
     ):
-        assert (PRESETS[old].mcmc, PRESETS[old].ode) == (PRESETS[official].mcmc, PRESETS[official].ode)
-        assert (PRESETS[old].precision, PRESETS[official].precision) == ("auto", "full")
+        one, other = PRESETS[old], PRESETS[official]
+        assert (one.data_step, one.estimate) == (other.data_step, other.estimate)
+        assert (one.decoding.precision, other.decoding.precision) == ("auto", "full")
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -285,8 +290,9 @@ def test_the_help_page_says_how_sharp_each_preset_is(language):
     ]
     told = {row[0]: row for row in rows if row[0] in PRESETS and len(row) == 8}
     for name, row in told.items():
-        chain = PRESETS[name].mcmc
-        assert (int(row[3]), float(row[5])) == (chain.steps, chain.tau), name
+        chain = PRESETS[name].data_step
+        assert int(row[3]) == chain.steps, name
+        assert float(row[5]) == pytest.approx(chain.tau, rel=0.01), name
         assert chain.sharpness(float(row[6])) == pytest.approx(float(re.match(r"[\d.]+", row[7]).group()), rel=0.02), (
             name
         )
@@ -296,7 +302,7 @@ def test_the_help_page_says_how_sharp_each_preset_is(language):
 
 
 def test_the_noise_that_a_tau_is_honest_about():
-    chain = replace(PRESETS["emoji_hmc"].mcmc, tau=0.05 * math.sqrt(2))
+    chain = replace(PRESETS["emoji_hmc"].data_step, tau=0.05)
     assert chain.noise_sigma == pytest.approx(0.05)
     assert chain.sharpness(0.05) == pytest.approx(1.0)
     assert replace(chain, weight=4.0).sharpness(0.05) == pytest.approx(4.0)

@@ -9,10 +9,11 @@ import torch
 from linear_problem import Scale, identity_decoder
 from problems import CONST, GUIDED, PRIOR, VE, GuidedModel
 from sampler_lab.operators import Measurement
-from sampler_lab.posterior.data_steps.mcmc import MCMCOptions
-from sampler_lab.posterior.estimates.probability_flow import ODEOptions
+from sampler_lab.posterior.data_steps.langevin import Langevin
+from sampler_lab.posterior.estimates.probability_flow import ProbabilityFlow
+from sampler_lab.posterior.method import Method
 from sampler_lab.samplers import CATALOGUE
-from sampler_lab.samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
+from sampler_lab.samplers.latent_daps import sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
@@ -60,9 +61,9 @@ def test_latent_daps_goes_one_way_whatever_the_noise_is_scaled_by(parameterizati
     """The levels are the noise's own deviation, so a run between the same ones is the same run."""
     levels = poly_rho(8, 0.05, 20.0).double()
     noise = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    options = LatentDAPSOptions(
-        ode=ODEOptions(steps=3, sigma_min=0.01),
-        mcmc=MCMCOptions(steps=4, step_size=0.01, step_size_end=0.2, tau=0.7, prior_width="capped"),
+    method = Method(
+        ProbabilityFlow(steps=3, sigma_min=0.01),
+        Langevin(steps=4, step_size=0.01, step_size_end=0.2, tau=0.5, prior_width="capped"),
     )
     z = []
     for kind in (VE, parameterization.with_noise_scale(noise_scale)):
@@ -79,7 +80,7 @@ def test_latent_daps_goes_one_way_whatever_the_noise_is_scaled_by(parameterizati
                 sigmas,
                 {"seed": 5},
                 disable=True,
-                options=options,
+                method=method,
                 measurement=Measurement(torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]]), Scale()),
                 decoder=identity_decoder,
                 parameterization=kind,
