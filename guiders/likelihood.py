@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..host.decoder import DifferentiableDecoder
-from ..host.guiders_base import (
+from ..host.guiders import (
     NO_OPTIONS,
     CFGGuider,
     flow_or_ve,

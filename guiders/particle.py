@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
-from ..host.guiders_features import FeatureSpaceOfRun
+from ..host.guiders import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
+from ..host.feature_space import FeatureSpaceOfRun
 from ..host.notices import notify
 from ..instruments.guidance_record import GuidanceRecord
 from ..posterior.interaction.repulsion import (

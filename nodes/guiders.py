@@ -8,8 +8,8 @@ from ..guiders.likelihood import LikelihoodGuider, new_likelihood_record
 from ..guiders.limits import GuidanceLimits
 from ..guiders.norm import NormGuider, new_norm_record
 from ..guiders.particle import ParticleGuider, new_particle_record
-from ..host.guiders_base import extend
-from ..host.guiders_features import FeatureSpaceOfRun
+from ..host.guiders import extend
+from ..host.feature_space import FeatureSpaceOfRun
 from ..instruments.plots.guidance import ON_A_NODE, plot_record
 from ..posterior.guidance import COVARIANCES, FORMS, GuidanceOptions
 from ..posterior.interaction.features import FEATURE_SPACES

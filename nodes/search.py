@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
-from ..host.guiders_features import FeatureSpaceOfRun
+from ..host.feature_space import FeatureSpaceOfRun
 from ..posterior.interaction.features import DINO_MODELS, FEATURE_SPACES
 from ..posterior.interaction.repulsion import MODES, RepulsionOptions
 from ..posterior.moves.hard_consistency import HardConsistencyOptions

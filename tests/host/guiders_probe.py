@@ -21,8 +21,8 @@ from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
 from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
 from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_vae  # noqa: E402
-from sampler_lab.host.guiders_base import extend  # noqa: E402
-from sampler_lab.host.guiders_features import FeatureSpaceOfRun  # noqa: E402
+from sampler_lab.host.guiders import extend  # noqa: E402
+from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions, _covariance_times  # noqa: E402
 from sampler_lab.posterior.interaction.features import DINO_MODEL  # noqa: E402

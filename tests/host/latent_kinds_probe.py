@@ -18,8 +18,8 @@ from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
 from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
 from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_vae  # noqa: E402
-from sampler_lab.host.guiders_base import extend  # noqa: E402
-from sampler_lab.host.guiders_features import FeatureSpaceOfRun  # noqa: E402
+from sampler_lab.host.guiders import extend  # noqa: E402
+from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
 from sampler_lab.host.samplers import catalogue_sampler  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
