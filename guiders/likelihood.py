@@ -24,6 +24,7 @@ from ..host.guiders import (
 from ..host.latents import check_latent
 from ..instruments.guidance_record import GuidanceRecord
 from ..operators import Measurement
+from ..posterior.decoding import Decoding
 from ..posterior.guidance import GuidanceOptions, guide
 from ..posterior.likelihood import Likelihood
 
@@ -76,7 +77,7 @@ class LikelihoodGuider(CFGGuider):
         measurement = self.likelihood_measurement.to(device)
         try:
             decoder.load(options.micro_batch or len(noise), tuple(noise.shape[1:]))
-            self._likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
+            self._likelihood = Likelihood(measurement, decoder, Decoding(options.micro_batch, options.precision))
             return super().inner_sample(noise, latent_image, device, sampler, *more, **named)
         finally:
             self._likelihood = None

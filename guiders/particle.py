@@ -13,17 +13,13 @@ from typing import Any
 
 import torch
 
-from ..host.guiders import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.feature_space import FeatureSpaceOfRun
+from ..host.guiders import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.notices import notify
 from ..instruments.guidance_record import GuidanceRecord
-from ..posterior.interaction.repulsion import (
-    FeatureSpace,
-    RepulsionOptions,
-    pairwise_distance,
-    repel_denoised,
-    repulsion,
-)
+from ..posterior.interaction.features import FeatureSpace
+from ..posterior.interaction.forces import pairwise_distance, repulsion
+from ..posterior.interaction.repulsion import Repulsion, repel_denoised
 
 __all__ = ["ParticleGuider", "new_particle_record"]
 
@@ -45,7 +41,7 @@ class ParticleGuider(CFGGuider):
     particle_record: see :func:`new_particle_record`.
     """
 
-    particle_options = RepulsionOptions(strength=0.0)
+    particle_options = Repulsion(strength=0.0)
     particle_space = FeatureSpaceOfRun()
     particle_sigma_top: float = 10.0
     particle_record: GuidanceRecord | None = None

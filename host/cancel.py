@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["raise_if_cancelled"]
+from ..diffusion.observer import Observer
+
+__all__ = ["CancelButton", "raise_if_cancelled"]
 
 
 def raise_if_cancelled() -> None:
@@ -10,3 +12,11 @@ def raise_if_cancelled() -> None:
     import comfy.model_management
 
     comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+class CancelButton(Observer):
+    """An observer that ends a run when the user has cancelled it."""
+
+    def raise_if_cancelled(self) -> None:
+        """See :func:`raise_if_cancelled`."""
+        raise_if_cancelled()

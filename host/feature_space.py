@@ -12,17 +12,14 @@ from typing import Any
 import comfy.model_management
 import torch
 
-from ..posterior.interaction.features import (
+from ..posterior.interaction.dino import (
     DINO_MODEL,
-    FEATURE_SPACES,
     PREPROCESSINGS,
     DINOFeatures,
-    LatentFeatures,
-    PixelFeatures,
     find_dino_weights,
     load_dino,
 )
-from ..posterior.interaction.repulsion import FeatureSpace
+from ..posterior.interaction.features import FEATURE_SPACES, FeatureSpace, LatentFeatures, PixelFeatures
 from .decoder import DifferentiableDecoder
 from .folders import model_folders
 from .latents import check_single_images

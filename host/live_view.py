@@ -10,10 +10,12 @@ import base64
 import io
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from ..diffusion.observer import Observer
 from ..instruments.metrics_file import plain
 from ..instruments.record import RunRecord
 from ..metrics.blind_choice import blind_choice
@@ -27,8 +29,8 @@ SECONDS_BETWEEN = 1.0
 THUMBNAIL_SIDE = 96
 
 
-class LiveView:
-    """Sends one run to one node of the editor: :meth:`show` at every step, :meth:`close` at the end.
+class LiveView(Observer):
+    """Sends one run to one node of the editor: :meth:`images` at every step, :meth:`close` at the end.
 
     Without a node, or without a server that has a client, nothing is sent and nothing is computed. A message is sent
     at most once a second, and at the end of each phase.
@@ -43,11 +45,11 @@ class LiveView:
         self._thumbnails: dict[str, str] = {}
         self._images: tuple[list[int], torch.Tensor] | None = None
 
-    def show(self, names: list[int], images: torch.Tensor) -> None:
+    def images(self, particles: Sequence[int], images: torch.Tensor) -> None:
         """The particles as they are now: their names, and images ``[N, 3, H, W]`` in [-1, 1]."""
         if self._server is None:
             return
-        self._images = (names, images)
+        self._images = (list(particles), images)
         phase, now = self._record.current_phase, time.monotonic()
         if phase != self._phase or now - self._sent_at >= self._interval:
             self._phase, self._sent_at = phase, now

@@ -1,9 +1,9 @@
 """A run of the host that goes on with some of its rows.
 
-When particles are pruned, everything that the host holds one row a particle of has to follow: the inpainting wrapper's
-noise and given latent, the mask, and each condition's tensors, masks and ControlNet hints. The host would take the
-*first* K rows of them, which are other particles. Wrapper, guider and ControlNets are copied, one level deep, and the
-copies changed: the originals are the caller's.
+When particles are pruned, everything of which the host holds one row per particle has to follow: the inpainting
+wrapper's noise and given latent, the mask, and each condition's tensors, masks and ControlNet hints. The host would
+take the *first* K rows of them, which are other particles. Wrapper, guider and ControlNets are copied, one level deep,
+and the copies changed: the originals are the caller's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..posterior.search import select_mask_rows
+from ..posterior.particles import select_mask_rows
 
 __all__ = ["select_rows"]
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..host.registration import register
-from . import experiments, guiders, latent_daps, measurement, prior, quality, samplers, schedulers, search
+from . import (
+    experiments,
+    guiders,
+    latent_daps,
+    measurement,
+    parts,
+    prior,
+    quality,
+    repulsion,
+    samplers,
+    schedulers,
+)
 from .checked import checked
 
 __all__ = ["SamplerLabExtension"]
 
-TOPICS = (prior, measurement, latent_daps, search, quality, samplers, schedulers, guiders, experiments)
+TOPICS = (prior, measurement, latent_daps, parts, repulsion, quality, samplers, schedulers, guiders, experiments)
 
 
 class SamplerLabExtension(ComfyExtension):

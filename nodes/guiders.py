@@ -8,13 +8,13 @@ from ..guiders.likelihood import LikelihoodGuider, new_likelihood_record
 from ..guiders.limits import GuidanceLimits
 from ..guiders.norm import NormGuider, new_norm_record
 from ..guiders.particle import ParticleGuider, new_particle_record
-from ..host.guiders import extend
 from ..host.feature_space import FeatureSpaceOfRun
+from ..host.guiders import extend
 from ..instruments.plots.guidance import ON_A_NODE, plot_record
+from ..posterior.decoding import PRECISIONS
 from ..posterior.guidance import COVARIANCES, FORMS, GuidanceOptions
 from ..posterior.interaction.features import FEATURE_SPACES
-from ..posterior.interaction.repulsion import MODES, RepulsionOptions
-from ..posterior.likelihood import PRECISIONS
+from ..posterior.interaction.repulsion import MODES, Repulsion
 from . import repulsion_inputs
 from .types import GUIDANCE, MEASUREMENT
 
@@ -231,7 +231,7 @@ class SamplerLabParticleGuider(io.ComfyNode):
         extended = extend(
             guider,
             ParticleGuider,
-            particle_options=RepulsionOptions(strength, mode, schedule, sigma_break, micro_batch),
+            particle_options=Repulsion(strength, mode, schedule, sigma_break, micro_batch),
             particle_space=FeatureSpaceOfRun(feature_space, vae, preprocessing),
             particle_sigma_top=sigma_top,
             particle_record=record,

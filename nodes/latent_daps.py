@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io
 
-from ..host.latent_daps import RunHandle, latent_daps_sampler
+from ..host.latent_daps import latent_daps_sampler
 from ..host.latents import empty_latent
-from ..posterior.likelihood import PRECISIONS
+from ..host.run_handle import RunHandle
+from ..operators import Measurement
+from ..posterior.decoding import Decoding
+from ..posterior.method import DataStep, Estimate, Method, Move
 from ..samplers.latent_daps import PRESETS
-from .types import HARD_CONSISTENCY, MEASUREMENT, PRUNING, REPULSION, RUN
-
-AS_PRESET = "as the preset"
+from .former_inputs import former_inputs, former_sockets, with_former
+from .inputs import widget
+from .repulsion import RepulsionSettings
+from .types import DATA_STEP, ESTIMATE, MEASUREMENT, MOVES, REPULSION, RUN
 
 
 class SamplerLabLatentDAPS(io.ComfyNode):
@@ -45,8 +50,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     tooltip="Numbers that work together. emoji_…: tuned on the Emoji-64 prior. daps_official…: the "
                     "official DAPS code, for latent diffusion, Stable Diffusion (published at noise 0.01) and pixel "
                     "models; give the Annealing Scheduler drop_sigma_min. hmc, hmc_stable_diffusion, pixel_langevin: "
-                    "the same chains, the decoder may run in bfloat16. langevin: no published setting. The inputs "
-                    "below change single numbers of it.",
+                    "the same chains, the decoder may run in bfloat16. langevin: no published setting. To see and "
+                    "change single numbers, connect a data step.",
                 ),
                 io.Float.Input(
                     "measurement_weight",
@@ -54,8 +59,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     min=0.0,
                     max=1000.0,
                     step=0.01,
-                    tooltip="Weight of the measurement against the prior. 1: as the preset. 0: the measurement is "
-                    "ignored and the model is sampled as it is.",
+                    tooltip="Weight of the measurement against the prior. 1: as it is in the data step. 0: the "
+                    "measurement is ignored and the model is sampled as it is.",
                 ),
                 REPULSION.Input(
                     "repulsion",
@@ -63,134 +68,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     tooltip="From the Repulsion node: particles keep away from each other while the picture is laid "
                     "out. Left open: independent attempts.",
                 ),
-                PRUNING.Input(
-                    "pruning",
-                    optional=True,
-                    tooltip="From the Pruning node: late in the run only the promising particles go on. The output "
-                    "then has fewer items. Left open: all go on.",
-                ),
-                HARD_CONSISTENCY.Input(
-                    "hard_consistency",
-                    optional=True,
-                    tooltip="From the Hard Consistency node: late in the run each particle is moved until it explains "
-                    "the measurement. Left open: the chain alone does that.",
-                ),
-                io.Int.Input(
-                    "mcmc_steps",
-                    default=0,
-                    min=0,
-                    max=10_000,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Chain steps per annealing step; each decodes every particle forwards and backwards, "
-                    "so time grows with it. 0: as the preset.",
-                ),
-                io.Float.Input(
-                    "step_size",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=1e-6,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Step size of the chain at the first annealing step. Too large: noise or NaN. Too "
-                    "small: the residual stays high. 0: as the preset.",
-                ),
-                io.Float.Input(
-                    "step_size_end",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of the step size that is left at the last annealing step. 0: as the preset.",
-                ),
-                io.Float.Input(
-                    "tau",
-                    default=0.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Width of the likelihood per measured value. Smaller trusts the measurement more; 1.41 "
-                    "times the noise sigma is honest about the noise. All presets are sharper. 0: as the preset.",
-                ),
-                io.Float.Input(
-                    "momentum",
-                    default=-1.0,
-                    min=-1.0,
-                    max=0.999,
-                    step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of the velocity that an hmc step keeps; langevin has none. -1: as the preset.",
-                ),
-                io.Combo.Input(
-                    "prior_width",
-                    options=[AS_PRESET, "sigma", "capped"],
-                    default=AS_PRESET,
-                    optional=True,
-                    advanced=True,
-                    tooltip="How far the chain may move from the model's estimate. sigma: as published. capped: "
-                    "never more than the spread of a standardised latent, which keeps the early steps from "
-                    "over-fitting.",
-                ),
-                io.Float.Input(
-                    "gradient_clamp",
-                    default=-1.0,
-                    min=-1.0,
-                    max=1e6,
-                    step=0.1,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Bound on each entry of the measurement's gradient (the published code uses 1). 0: no "
-                    "bound. -1: as the preset.",
-                ),
-                io.Int.Input(
-                    "ode_steps",
-                    default=0,
-                    min=0,
-                    max=100,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Model calls per annealing step for the clean estimate. 0: as the preset.",
-                ),
-                io.Float.Input(
-                    "ode_sigma_min",
-                    default=0.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Noise level at which the clean estimate's path ends. 0: as the preset.",
-                ),
-                io.Int.Input(
-                    "micro_batch",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Particles decoded at a time. 0: all. Choose 1 when memory runs out; results do not "
-                    "change.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    default="auto",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Of the decoder inside the chain. auto: bfloat16 on processors that have it in "
-                    "hardware, about twice as fast; the daps_official presets are always full. full: the VAE's own. "
-                    "On a GPU both are the VAE's own.",
-                ),
+                *former_sockets(),
+                *former_inputs(),
+                *(widget(option, optional=True) for option in Decoding.options()),
                 io.String.Input(
                     "metrics_prefix",
                     default="sampler_lab/run",
@@ -199,6 +79,24 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     tooltip="Each run is recorded in a new folder of the output folder: sampler_lab/run gives "
                     "sampler_lab/run_00001/metrics.json (settings, calls, residuals per step). Empty: nothing is "
                     "written.",
+                ),
+                DATA_STEP.Input(
+                    "data_step",
+                    optional=True,
+                    tooltip="From a Data Step node: what the measurement does at every noise level, in numbers that "
+                    "can be seen and changed. Left open: the preset's.",
+                ),
+                ESTIMATE.Input(
+                    "estimate",
+                    optional=True,
+                    tooltip="From an Estimate node: how the model's clean picture of every noise level is found. Left "
+                    "open: the preset's.",
+                ),
+                MOVES.Input(
+                    "moves",
+                    optional=True,
+                    tooltip="From Pruning or Hard Consistency, which can be connected in a row: what else happens to "
+                    "the particles late in the run. Left open: nothing.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -215,50 +113,34 @@ class SamplerLabLatentDAPS(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        measurement,
-        vae,
+        measurement: Measurement,
+        vae: Any,
         preset: str,
         measurement_weight: float,
-        repulsion=None,
-        pruning=None,
-        hard_consistency=None,
-        mcmc_steps: int = 0,
-        step_size: float = 0.0,
-        step_size_end: float = 0.0,
-        tau: float = 0.0,
-        momentum: float = -1.0,
-        prior_width: str = AS_PRESET,
-        gradient_clamp: float = -1.0,
-        ode_steps: int = 0,
-        ode_sigma_min: float = 0.0,
-        micro_batch: int = 0,
-        precision: str = "auto",
+        repulsion: RepulsionSettings | None = None,
         metrics_prefix: str = "sampler_lab/run",
+        **parts: Any,
     ) -> io.NodeOutput:
-        options = PRESETS[preset]
-        mcmc = {"steps": mcmc_steps, "step_size": step_size, "step_size_end": step_size_end, "tau": tau}
-        changed = {name: value for name, value in mcmc.items() if value > 0}
-        if momentum >= 0:
-            changed["momentum"] = momentum
-        if gradient_clamp >= 0:
-            changed["gradient_clamp"] = gradient_clamp
-        if prior_width != AS_PRESET:
-            changed["prior_width"] = prior_width
-        ode = {name: value for name, value in {"steps": ode_steps, "sigma_min": ode_sigma_min}.items() if value > 0}
-        options = replace(
-            options,
-            mcmc=replace(options.mcmc, weight=measurement_weight, **changed),
-            ode=replace(options.ode, **ode),
-            micro_batch=micro_batch,
-            # The official code never lowers it, so what replicates that code asks for full.
-            precision=options.precision if precision == "auto" else precision,
-            repulsion=None if repulsion is None else repulsion.options,
-            pruning=pruning,
-            hard_consistency=hard_consistency,
-        )
+        method = with_former(_method(PRESETS[preset], parts), parts)
+        if repulsion is not None:
+            method = replace(method, estimate=replace(method.estimate, repulsion=repulsion.options))
+        method = replace(method, data_step=method.data_step.weighted(measurement_weight))
         features = None if repulsion is None else repulsion.feature_space(vae)
         run = RunHandle(metrics_prefix, cls.hidden.unique_id)
-        return io.NodeOutput(latent_daps_sampler(measurement, vae, options, run, features), run)
+        return io.NodeOutput(latent_daps_sampler(measurement, vae, method, run, features), run)
+
+
+def _method(preset: Method, parts: dict[str, Any]) -> Method:
+    """The preset with what is connected in place of its parts."""
+    estimate: Estimate = parts.get("estimate") or preset.estimate
+    data_step: DataStep = parts.get("data_step") or preset.data_step
+    moves: tuple[Move, ...] = ()
+    for socket in ("pruning", "hard_consistency", "moves"):
+        moves += parts.get(socket) or ()
+    precision = parts.get("precision", "auto")
+    # The official code never lowers it, so what replicates that code asks for full.
+    decoding = Decoding(parts.get("micro_batch", 0), preset.decoding.precision if precision == "auto" else precision)
+    return replace(preset, estimate=estimate, data_step=data_step, moves=moves, decoding=decoding)
 
 
 class SamplerLabParticles(io.ComfyNode):
@@ -289,7 +171,7 @@ class SamplerLabParticles(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, measurement, vae, particles: int) -> io.NodeOutput:
+    def execute(cls, measurement: Measurement, vae: Any, particles: int) -> io.NodeOutput:
         return io.NodeOutput({"samples": empty_latent(vae, measurement.image_shape, particles)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..posterior.interaction.features import PREPROCESSINGS
+from ..posterior.interaction.dino import PREPROCESSINGS
 from ..posterior.interaction.repulsion import SCHEDULES
 
 __all__ = ["micro_batch", "preprocessing", "schedule", "sigma_break"]

@@ -21,10 +21,11 @@ from typing import TypeVar
 
 import torch
 
-from ...diffusion.options import Options, option
+from ...diffusion.options import option
 from ...diffusion.tensors import finite_rows, per_row
 from ..level import Level
 from ..likelihood import Likelihood
+from ..part import Part
 from ..particles import Particles
 
 __all__ = ["PRIOR_WIDTHS", "Chain", "Target", "prior_width"]
@@ -46,7 +47,7 @@ def prior_width(sigma_ve: float, rule: str) -> float:
 
 
 @dataclass(frozen=True)
-class Chain(Options):
+class Chain(Part):
     """The numbers of a chain; the defaults are no published setting (see ``samplers/latent_daps.py``)."""
 
     steps: int = option(
@@ -84,15 +85,13 @@ class Chain(Options):
         minimum=0.0,
         step=0.1,
     )
-    weight: float = option(
-        1.0,
-        "Weight of the measurement against the prior. 0: the measurement is ignored and the model is sampled as it is.",
-        minimum=0.0,
-        step=0.01,
-    )
+    #: Multiplies the likelihood; at 0 the chain is skipped and the prior is sampled. The method's, so no widget here.
+    weight: float = 1.0
 
     def check(self) -> None:
         super().check()
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight is {self.weight}; it must be 0 (the prior alone) or a positive number.")
         if self.tau**2 == 0:  # 1e-300 is 0 where it counts
             raise ValueError(f"tau is {self.tau}; it must be a number greater than 0 (published: 0.007).")
 

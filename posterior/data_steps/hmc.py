@@ -27,6 +27,13 @@ class HMC(Chain):
     """An under-damped chain from the estimate."""
 
     name: ClassVar[str] = "hmc"
+    title: ClassVar[str] = "HMC"
+    about: ClassVar[str] = (
+        "At every noise level an under-damped chain, which keeps a part of its velocity, moves the model's estimate "
+        "until its picture agrees with the measurement."
+    )
+    aliases: ClassVar[tuple[str, ...]] = ("DAPS", "MCMC", "chain", "momentum", "Hamiltonian")
+    reference: ClassVar[str] = "arXiv 2407.01521"
 
     momentum: float = option(
         0.41, "Share of the velocity that a step keeps. 0.9 and more: long straight moves.", minimum=0.0, maximum=0.999,

@@ -23,6 +23,13 @@ class Langevin(Chain):
     """A Langevin chain from the estimate."""
 
     name: ClassVar[str] = "langevin"
+    title: ClassVar[str] = "Langevin"
+    about: ClassVar[str] = (
+        "At every noise level a Langevin chain moves the model's estimate until its picture agrees with the "
+        "measurement."
+    )
+    aliases: ClassVar[tuple[str, ...]] = ("DAPS", "MCMC", "chain", "likelihood")
+    reference: ClassVar[str] = "arXiv 2407.01521"
 
     def __call__(self, particles: Particles, z0_hat: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[N, ...]``, the chain's last state."""

@@ -14,10 +14,11 @@ from typing import ClassVar
 
 import torch
 
-from ...diffusion.options import Options, option
+from ...diffusion.options import option
 from ...diffusion.parameterization import Parameterization
 from ..interaction.repulsion import Repulsion, RepulsionAtLevel
 from ..level import LARGEST_SPACING_SIGMA, Level
+from ..part import Part
 from ..particles import Particles
 
 __all__ = ["ProbabilityFlow", "probability_flow"]
@@ -27,10 +28,14 @@ Correction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class ProbabilityFlow(Options):
+class ProbabilityFlow(Part):
     """x0_hat by a few Euler steps on the ODE; with ``repulsion`` the particles push each other apart on the way."""
 
     name: ClassVar[str] = "probability_flow"
+    title: ClassVar[str] = "Probability Flow"
+    about: ClassVar[str] = "The clean estimate of every noise level, by a few steps of the model's own ODE."
+    aliases: ClassVar[tuple[str, ...]] = ("ODE", "denoise", "x0", "Tweedie", "DAPS")
+    reference: ClassVar[str] = "arXiv 2206.00364"
 
     steps: int = option(
         2,

@@ -26,10 +26,11 @@ from typing import ClassVar
 import torch
 
 from ...diffusion.observer import SILENT, Observer
-from ...diffusion.options import Options, option
+from ...diffusion.options import option
 from ...diffusion.tensors import finite_rows, per_row, rms
 from ..level import Level, step_at
 from ..likelihood import Likelihood
+from ..part import Part
 from ..particles import Particles
 
 __all__ = ["Consistency", "HardConsistency", "hard_consistency", "prior_residual"]
@@ -39,7 +40,7 @@ EPSILON = 1e-8  # of Adam
 
 
 @dataclass(frozen=True)
-class HardConsistency(Options):
+class HardConsistency(Part):
     """How hard a latent is held to the measurement.
 
     A move is accepted when the residual fell and the denoiser's own residual did not grow by more than the tolerance;
@@ -47,6 +48,13 @@ class HardConsistency(Options):
     """
 
     name: ClassVar[str] = "hard_consistency"
+    title: ClassVar[str] = "Hard Consistency"
+    about: ClassVar[str] = (
+        "Late in a LatentDAPS run, optimise each particle's latent until its picture explains the measurement as well "
+        "as the truth would, and no better. A move that the model finds less plausible is taken back."
+    )
+    aliases: ClassVar[tuple[str, ...]] = ("ReSample", "optimise", "polish", "data consistency", "Adam", "refine")
+    reference: ClassVar[str] = "arXiv 2307.08123"
 
     iterations: int = option(
         20,

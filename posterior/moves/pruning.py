@@ -15,10 +15,11 @@ from typing import ClassVar
 
 import torch
 
-from ...diffusion.options import Options, option
+from ...diffusion.options import option
 from ...diffusion.particle_noise import ParticleNoise
 from ...operators import IDENTITY, Symmetry
 from ..level import Level, step_at
+from ..part import Part
 from ..particles import Particles
 from .selection import best, diverse, resample
 from .symmetric_distance import symmetric_distance
@@ -31,7 +32,7 @@ Distances = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Pruning(Options):
+class Pruning(Part):
     """When and how particles are pruned.
 
     Of the tolerance, measured at 80 % of the annealing on the Emoji prior: within 2 % of the smallest residual 88 % of
@@ -39,6 +40,12 @@ class Pruning(Options):
     """
 
     name: ClassVar[str] = "pruning"
+    title: ClassVar[str] = "Pruning"
+    about: ClassVar[str] = (
+        "Late in a LatentDAPS run, drop the particles that are not worth their time: memory and time fall with the "
+        "number that go on."
+    )
+    aliases: ClassVar[tuple[str, ...]] = ("particles", "select", "resample", "best of N", "sequential Monte Carlo")
 
     keep: int = option(
         2, "How many particles go on. 0, or as many as there are: no pruning.", minimum=0, maximum=4096

@@ -21,12 +21,13 @@ from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
 from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
 from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_vae  # noqa: E402
-from sampler_lab.host.guiders import extend  # noqa: E402
 from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
+from sampler_lab.host.guiders import extend  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions, _covariance_times  # noqa: E402
 from sampler_lab.posterior.interaction.features import DINO_MODEL  # noqa: E402
-from sampler_lab.posterior.interaction.repulsion import RepulsionOptions, pairwise_distance  # noqa: E402
+from sampler_lab.posterior.interaction.forces import pairwise_distance  # noqa: E402
+from sampler_lab.posterior.interaction.repulsion import Repulsion  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
 
 VAE = emoji_vae()
@@ -71,7 +72,7 @@ def sample(guider, start=None, sampler="euler", steps=6, mask=None, latent=None)
 def particle(guider, **settings):
     space = settings.pop("space", FeatureSpaceOfRun())
     record = new_particle_record()
-    options = RepulsionOptions(**settings)
+    options = Repulsion(**settings)
     return extend(guider, ParticleGuider, particle_options=options, particle_space=space, particle_record=record)
 
 

@@ -18,18 +18,22 @@ from dataclasses import replace  # noqa: E402
 import comfy.controlnet  # noqa: E402
 import comfy.samplers  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_model, emoji_vae  # noqa: E402
-from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
+from sampler_lab.host.latent_daps import latent_daps_sampler  # noqa: E402
 from sampler_lab.host.rows import select_rows  # noqa: E402
+from sampler_lab.host.run_handle import RunHandle  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
-from sampler_lab.posterior.moves.pruning import PruningOptions  # noqa: E402
+from sampler_lab.posterior.decoding import Decoding  # noqa: E402
+from sampler_lab.posterior.moves.pruning import Pruning  # noqa: E402
 from sampler_lab.priors.classes import CLASSES, class_weights  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
 from sampler_lab.samplers.latent_daps import PRESETS  # noqa: E402
 from sampler_lab.schedulers import poly_rho  # noqa: E402
 
 COUNT = 4
-OPTIONS = replace(
-    PRESETS["emoji_hmc"], mcmc=replace(PRESETS["emoji_hmc"].mcmc, steps=2), precision="full", micro_batch=1
+METHOD = replace(
+    PRESETS["emoji_hmc"],
+    data_step=replace(PRESETS["emoji_hmc"].data_step, steps=2),
+    decoding=Decoding(micro_batch=1, precision="full"),
 )
 
 
@@ -38,7 +42,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def conditioning(kind: str) -> list:
-    """One condition with a row a particle."""
+    """One condition with one row per particle."""
     weights = torch.cat([class_weights(CLASSES[3 * k]).reshape(1, 1, -1) for k in range(COUNT)])
     options = {}
     if kind == "masks":
@@ -46,7 +50,7 @@ def conditioning(kind: str) -> list:
     return [[weights, options]]
 
 
-def sample(measurement, options, kind: str):
+def sample(measurement, method, kind: str):
     """Latents and the names of the particles that are left."""
     guider = comfy.samplers.CFGGuider(emoji_model().clone())
     guider.set_conds(conditioning(kind), conditioning("classes"))
@@ -58,7 +62,7 @@ def sample(measurement, options, kind: str):
         latents = guider.sample(
             random(COUNT, 4, 16, 16, seed=1),
             given,
-            latent_daps_sampler(measurement, emoji_vae(), options, run),
+            latent_daps_sampler(measurement, emoji_vae(), method, run),
             poly_rho(6, 0.05, 10.0),
             denoise_mask=noise_mask,
             disable_pbar=True,
@@ -91,10 +95,10 @@ def controlnets() -> dict:
 def main() -> None:
     measurement = PhaseRetrieval().measure(load_glyph("tiger-face"), seed=1)
     found = {"controlnets": controlnets()}
-    pruning = PruningOptions(keep=2, progress=0.5, mode="residual")
+    pruning = Pruning(keep=2, progress=0.5, mode="residual")
     for kind in ("classes", "masks", "inpainting"):
-        whole, _ = sample(measurement, OPTIONS, kind)
-        pruned, names = sample(measurement, replace(OPTIONS, pruning=pruning), kind)
+        whole, _ = sample(measurement, METHOD, kind)
+        pruned, names = sample(measurement, replace(METHOD, moves=(pruning,)), kind)
         error = (pruned - whole[names]).abs().max() / whole.std()
         others = min(
             float((pruned[k] - whole[other]).abs().max() / whole.std())

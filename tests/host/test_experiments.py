@@ -130,9 +130,9 @@ def test_every_part_reaches_the_graph(client, template, tmp_path):
     go(client, template, emoji_pictures(INDEX, 1, 0), tmp_path, options)
     (file,) = (tmp_path / "quick").rglob("metrics.json")
     facts = load_metrics(file)
-    assert facts["options"]["repulsion"]["strength"] == pytest.approx(0.05)
-    assert facts["options"]["pruning"]["progress"] == pytest.approx(0.5)
-    assert facts["options"]["hard_consistency"]["start"] == pytest.approx(0.6)
+    assert facts["options"]["estimate"]["repulsion"]["strength"] == pytest.approx(0.05)
+    assert facts["options"]["moves"]["pruning"]["progress"] == pytest.approx(0.5)
+    assert facts["options"]["moves"]["hard_consistency"]["start"] == pytest.approx(0.6)
     assert [len(row["particles"]) for row in facts["steps"]] == [3, 3, 3, 1, 1]
     assert [bool(row.get("polish")) for row in facts["steps"]] == [False, False, True, True, True]
 

@@ -68,7 +68,7 @@ def test_a_run_writes_what_it_did(client, server, graph):
     assert facts["seed"] == 42
     assert len(facts["sigmas"]) == 5
     assert facts["measurement"]["values"] == 3 * 96 * 96
-    assert facts["options"]["mcmc"]["steps"] == 3
+    assert facts["options"]["data_step"]["steps"] == 3
     assert facts["versions"]["comfyui"] not in ("", "unknown")
     assert len(facts["quality"][0]["particles"]) == 2
 
@@ -149,7 +149,7 @@ def test_published_presets_by_their_new_and_old_names(client, server, graph, pre
     client.run(graph, timeout=300)
     facts = record_of(server)
     assert facts["options"]["precision"] == precision
-    assert facts["options"]["mcmc"]["gradient_clamp"] == 1.0
+    assert facts["options"]["data_step"]["gradient_clamp"] == 1.0
     levels = poly_rho(4, 0.1, facts["sigmas"][0], drop_sigma_min=official)
     assert facts["sigmas"] == pytest.approx(levels.tolist(), rel=1e-6)
 

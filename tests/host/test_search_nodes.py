@@ -55,7 +55,7 @@ def test_the_whole_search(client, server, graph):
     decision = facts["steps"][3]["pruning"]
     assert len(decision["kept"]) == len(decision["dropped"]) == 2
     assert facts["steps"][0]["repulsion"] == pytest.approx(0.04)
-    assert facts["options"]["repulsion"]["feature_space"] == "latent"
+    assert facts["options"]["estimate"]["repulsion"]["feature_space"] == "latent"
     assert all(0 <= count <= 3 for count in facts["steps"][4]["polish"]["iterations"])
     # The batch shrank on its way to VAEDecode, and the table calls the particles what the run called them.
     assert len(pictures(client, result)) == 2

@@ -74,7 +74,7 @@ def test_the_published_two_call_grid():
     assert ProbabilityFlow(2, 0.001).levels(10.0) == pytest.approx([10.0, 0.412, 0.001], abs=1e-3)
 
 
-@pytest.mark.parametrize(("field", "value", "word"), [("steps", 0, "ode_steps"), ("sigma_min", 0.0, "ode_sigma_min")])
+@pytest.mark.parametrize(("field", "value", "word"), [("steps", 0, "steps is 0"), ("sigma_min", 0.0, "sigma_min is 0")])
 def test_bad_options_are_named(field, value, word):
     with pytest.raises(ValueError, match=word):
         ProbabilityFlow(**{field: value})
