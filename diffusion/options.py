@@ -74,10 +74,11 @@ class Option:
         kind = Integral if self.is_whole else Real
         if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
             return False
+        number = float(value)
         return (
-            (self.minimum is None or value >= self.minimum)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.above is None or value > self.above)
+            (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.above is None or number > self.above)
         )
 
     def _demand(self) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -90,7 +90,7 @@ class Parameterization:
         """lambda = -log(sigma_ve); minus infinity for a flow at sigma = 1, infinity at sigma = 0."""
         as_tensor = torch.as_tensor(sigma, dtype=None if isinstance(sigma, torch.Tensor) else torch.float64)
         value = -self.sigma_ve(as_tensor).log()
-        return value if isinstance(sigma, torch.Tensor) else value.item()
+        return cast(Scalar, value if isinstance(sigma, torch.Tensor) else value.item())
 
     def sigma_from_half_log_snr(self, half_log_snr: Scalar) -> Scalar:
         """The sigma at which :meth:`half_log_snr` is this.
@@ -104,13 +104,13 @@ class Parameterization:
         value = torch.as_tensor(half_log_snr, dtype=None if is_tensor else torch.float64) + math.log(self.noise_scale)
         # sigma = 1/(1 + e^lambda) for a flow: sigmoid does not overflow where e^lambda would.
         sigma = torch.sigmoid(-value) if self.is_flow else torch.exp(-value)
-        return sigma if is_tensor else sigma.item()
+        return cast(Scalar, sigma if is_tensor else sigma.item())
 
-    def to_ve(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+    def to_ve(self, x: torch.Tensor, sigma: Scalar) -> torch.Tensor:
         """x / alpha. Infinite for a flow at sigma = 1: a sampler takes that limit in its own step."""
         return x / self.alpha(sigma) if self.is_flow else x
 
-    def from_ve(self, x_ve: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+    def from_ve(self, x_ve: torch.Tensor, sigma: Scalar) -> torch.Tensor:
         """alpha · x_ve, the inverse of :meth:`to_ve`."""
         return x_ve * self.alpha(sigma) if self.is_flow else x_ve
 
@@ -122,7 +122,7 @@ CONST = Parameterization("CONST")
 def parameterization_of(model: Any) -> Parameterization:
     """The parameterization that ``model`` declares in its attribute ``parameterization``; VE when it declares none.
 
-    Inside ComfyUI the ``host`` room reads the host's own model sampling instead and hands the answer to the sampler.
+    Inside ComfyUI the layer ``host`` reads the host's own model sampling instead and hands the answer to the sampler.
     """
     declared = getattr(model, "parameterization", VE)
     if not isinstance(declared, Parameterization):

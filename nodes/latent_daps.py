@@ -12,7 +12,8 @@ from ..host.latents import empty_latent
 from ..host.run_handle import RunHandle
 from ..operators import Measurement
 from ..posterior.decoding import Decoding
-from ..posterior.method import DataStep, Estimate, Method, Move
+from ..posterior.method import Method
+from ..posterior.part import DataStep, Estimate, Move
 from ..samplers.latent_daps import PRESETS
 from .former_inputs import former_inputs, former_sockets, with_former
 from .inputs import widget
@@ -123,7 +124,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
     ) -> io.NodeOutput:
         method = with_former(_method(PRESETS[preset], parts), parts)
         if repulsion is not None:
-            method = replace(method, estimate=replace(method.estimate, repulsion=repulsion.options))
+            method = replace(method, estimate=method.estimate.repelled(repulsion.options))
         method = replace(method, data_step=method.data_step.weighted(measurement_weight))
         features = None if repulsion is None else repulsion.feature_space(vae)
         run = RunHandle(metrics_prefix, cls.hidden.unique_id)

@@ -15,7 +15,8 @@ import torch
 
 from .interaction.forces import pairwise_distance
 from .level import Level
-from .method import Method, Move
+from .method import Method
+from .part import Move
 from .particles import Particles
 
 __all__ = ["sample_posterior"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..method import DataStep
+from ..part import DataStep
 from .hmc import HMC
 from .langevin import Langevin
 

@@ -25,7 +25,7 @@ from ...diffusion.options import option
 from ...diffusion.tensors import finite_rows, per_row
 from ..level import Level
 from ..likelihood import Likelihood
-from ..part import Part
+from ..part import DataStep
 from ..particles import Particles
 
 __all__ = ["PRIOR_WIDTHS", "Chain", "Target", "prior_width"]
@@ -47,7 +47,7 @@ def prior_width(sigma_ve: float, rule: str) -> float:
 
 
 @dataclass(frozen=True)
-class Chain(Part):
+class Chain(DataStep):
     """The numbers of a chain; the defaults are no published setting (see ``samplers/latent_daps.py``)."""
 
     steps: int = option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..method import Estimate
+from ..part import Estimate
 from .probability_flow import ProbabilityFlow
 
 __all__ = ["ESTIMATES"]

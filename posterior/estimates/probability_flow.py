@@ -8,7 +8,7 @@ prior calls clean, rather than the posterior mean that a single denoiser call gi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from ...diffusion.options import option
 from ...diffusion.parameterization import Parameterization
 from ..interaction.repulsion import Repulsion, RepulsionAtLevel
 from ..level import LARGEST_SPACING_SIGMA, Level
-from ..part import Part
+from ..part import Estimate
 from ..particles import Particles
 
 __all__ = ["ProbabilityFlow", "probability_flow"]
@@ -28,7 +28,7 @@ Correction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class ProbabilityFlow(Part):
+class ProbabilityFlow(Estimate):
     """x0_hat by a few Euler steps on the ODE; with ``repulsion`` the particles push each other apart on the way."""
 
     name: ClassVar[str] = "probability_flow"
@@ -53,6 +53,9 @@ class ProbabilityFlow(Part):
     )
     rho: float = option(7.0, "Exponent of the levels' spacing; larger puts more of them at small noise.", above=0.0)
     repulsion: Repulsion | None = None
+
+    def repelled(self, repulsion: Repulsion) -> ProbabilityFlow:
+        return replace(self, repulsion=repulsion)
 
     def levels(self, sigma_ve: float) -> list[float]:
         """The ``steps`` + 1 VE levels from ``sigma_ve`` down to ``sigma_min``, evenly spaced in sigma^(1/rho)."""

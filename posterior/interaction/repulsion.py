@@ -149,10 +149,10 @@ class RepulsionAtLevel:
     """
 
     def __init__(self, options: Repulsion | None, particles: Particles, level: Level) -> None:
-        off = options is None or len(particles) < 2
-        self.strength = 0.0 if off else options.strength_at(level.sigma_ve, level.sigma_top)
+        options = Repulsion(strength=0.0) if options is None or len(particles) < 2 else options
+        self.strength = options.strength_at(level.sigma_ve, level.sigma_top)
         self.norms: list[float] | None = None
-        self._options, self._level, self._features = options or Repulsion(), level, particles.features
+        self._options, self._level, self._features = options, level, particles.features
         self._force: torch.Tensor | None = None
 
     @property

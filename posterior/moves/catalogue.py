@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..method import Move
+from ..part import Move
 from .hard_consistency import HardConsistency
 from .pruning import Pruning
 

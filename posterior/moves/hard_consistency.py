@@ -30,7 +30,7 @@ from ...diffusion.options import option
 from ...diffusion.tensors import finite_rows, per_row, rms
 from ..level import Level, step_at
 from ..likelihood import Likelihood
-from ..part import Part
+from ..part import Move
 from ..particles import Particles
 
 __all__ = ["Consistency", "HardConsistency", "hard_consistency", "prior_residual"]
@@ -40,7 +40,7 @@ EPSILON = 1e-8  # of Adam
 
 
 @dataclass(frozen=True)
-class HardConsistency(Part):
+class HardConsistency(Move):
     """How hard a latent is held to the measurement.
 
     A move is accepted when the residual fell and the denoiser's own residual did not grow by more than the tolerance;

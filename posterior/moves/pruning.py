@@ -19,7 +19,7 @@ from ...diffusion.options import option
 from ...diffusion.particle_noise import ParticleNoise
 from ...operators import IDENTITY, Symmetry
 from ..level import Level, step_at
-from ..part import Part
+from ..part import Move
 from ..particles import Particles
 from .selection import best, diverse, resample
 from .symmetric_distance import symmetric_distance
@@ -32,7 +32,7 @@ Distances = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Pruning(Part):
+class Pruning(Move):
     """When and how particles are pruned.
 
     Of the tolerance, measured at 80 % of the annealing on the Emoji prior: within 2 % of the smallest residual 88 % of

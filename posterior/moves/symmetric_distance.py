@@ -25,20 +25,23 @@ def symmetric_distance(
         background: the image value whose signal is zero.
     """
     images = images.cpu().double() - background  # once a run, and energies minus overlaps cancel
-    spectrum = _spectrum(images) if shifts else None
-    best: torch.Tensor | None = None
-    for symmetry in symmetries:
-        moved = symmetry(images + background) - background
-        if spectrum is None:
-            squared = torch.stack([(row - images).square().flatten(1).mean(1) for row in moved])
-        else:
-            energy = images.square().flatten(1).sum(1)
-            overlap = torch.stack([_largest_overlap(row, spectrum, images.shape) for row in _spectrum(moved)])
-            squared = (energy[:, None] + energy[None, :] - 2 * overlap) / images[0].numel()
-        best = squared if best is None else torch.minimum(best, squared)
+    squared = _squared_over_shifts if shifts else _squared
+    best = torch.stack([squared(symmetry(images + background) - background, images) for symmetry in symmetries]).amin(0)
     # A symmetry need not be its own inverse to rounding.
     best = torch.minimum(best, best.T).clamp_min(0)
     return best.sqrt().fill_diagonal_(0.0)
+
+
+def _squared(moved: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Mean squared differences of every two, ``[N, N]``."""
+    return torch.stack([(row - images).square().flatten(1).mean(1) for row in moved])
+
+
+def _squared_over_shifts(moved: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """The same after the best shift of the first."""
+    spectrum, energy = _spectrum(images), images.square().flatten(1).sum(1)
+    overlap = torch.stack([_largest_overlap(row, spectrum, images.shape) for row in _spectrum(moved)])
+    return (energy[:, None] + energy[None, :] - 2 * overlap) / images[0].numel()
 
 
 def _spectrum(images: torch.Tensor) -> torch.Tensor:
