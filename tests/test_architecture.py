@@ -1,4 +1,4 @@
-"""The rules of the house: which room may import which, what stays out of the core, what a name begins with.
+"""The architecture: which layer may import which, no circles, what stays out of the core, what a name begins with.
 
 Read off the source, file by file, so that an import inside a function counts like one at the top.
 """
@@ -8,31 +8,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
 import pytest
+from sampler_lab.labkit.layers import ARROWS, circles, imports, layer_of, layers_below, source_files
+from sampler_lab.labkit.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-
-#: Layer -> layers it may import. Arrows run downwards only.
-ARROWS = {
-    "__init__": {"nodes", "host"},
-    "nodes": {"guiders", "host", "instruments"},
-    "guiders": {"posterior", "host"},
-    "host": {"samplers", "schedulers", "instruments", "priors"},
-    "experiments": {"instruments", "labkit"},
-    "samplers": {"posterior", "diffusion"},
-    "posterior": {"operators", "diffusion"},
-    "operators": {"diffusion"},
-    "schedulers": {"diffusion"},
-    "instruments": {"metrics", "diffusion"},
-    "metrics": set(),
-    "priors": set(),
-    "diffusion": set(),
-    "labkit": set(),
-}
 #: What a ComfyUI puts on the path. ``comfy_api`` is its published interface, the rest its inside.
 HOST_MODULES = {
     *("comfy", "comfy_execution", "comfy_extras", "comfyui_version", "execution", "folder_paths", "latent_preview"),
@@ -41,85 +21,45 @@ HOST_MODULES = {
 NO_TORCH = {"labkit", "experiments"}
 
 
-def reachable(room: str) -> set[str]:
-    """The rooms below: where an arrow leads, and where it leads from there."""
-    below: set[str] = set()
-    waiting = list(ARROWS[room])
-    while waiting:
-        next_room = waiting.pop()
-        if next_room not in below:
-            below.add(next_room)
-            waiting += ARROWS[next_room]
-    return below
-
-
-def files() -> list[Path]:
-    """Every Python file of the pack itself."""
-    rooms = [room for room in ARROWS if (ROOT / room).is_dir()]
-    return sorted([ROOT / "__init__.py", *(f for r in rooms for f in (ROOT / r).rglob("*.py"))])
-
-
-EVERY_FILE = pytest.mark.parametrize("file", files(), ids=lambda file: file.relative_to(ROOT).as_posix())
-
-
-@cache
-def parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-
-
-def room_of(file: Path) -> str:
-    first = file.relative_to(ROOT).parts[0]
-    return first.removesuffix(".py")
-
-
-def imports(file: Path) -> Iterator[tuple[int, str, bool]]:
-    """(line, dotted name, whether it is ours) of every import in a file; our names start at the root of the pack."""
-    package = file.relative_to(ROOT).parent.parts
-    for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name, False) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.lineno, node.module or "", False
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - (node.level - 1)]
-            assert node.level - 1 <= len(package), f"{file}:{node.lineno} imports from outside the pack"
-            if node.module:
-                yield node.lineno, ".".join((*base, node.module)), True
-            else:
-                yield from ((node.lineno, ".".join((*base, alias.name)), True) for alias in node.names)
+EVERY_FILE = pytest.mark.parametrize("file", source_files(), ids=lambda file: file.relative_to(ROOT).as_posix())
 
 
 @EVERY_FILE
 def test_arrows_run_downwards(file):
-    room = room_of(file)
-    allowed = reachable(room) | {room}
+    layer = layer_of(file)
+    allowed = layers_below(layer) | {layer}
     wrong = [
-        f"line {line}: {room}/ imports {name}"
+        f"line {line}: {layer}/ imports {name}"
         for line, name, ours in imports(file)
         if ours and name.split(".")[0] not in allowed
     ]
     assert wrong == []
 
 
-def test_the_house_has_no_circle():
-    assert [room for room in ARROWS if room in reachable(room)] == []
+def test_no_layer_is_below_itself():
+    assert [layer for layer in ARROWS if layer in layers_below(layer)] == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Also through others, in functions, and for type checkers only: a file is understood after those it imports."""
+    assert circles() == []
 
 
 @EVERY_FILE
 def test_the_pack_is_imported_relatively(file):
     """ComfyUI imports the pack under the name of its folder, whatever that is."""
     absolute = {name.split(".")[0] for _, name, ours in imports(file) if not ours}
-    rooms = (set(ARROWS) | {"sampler_lab", "lab"}) - {"__init__", "nodes"}
-    assert absolute & rooms == set()
+    layers = (set(ARROWS) | {"sampler_lab", "lab"}) - {"__init__", "nodes"}
+    assert absolute & layers == set()
 
 
 @EVERY_FILE
-def test_only_the_host_room_knows_the_inside_of_comfyui(file):
-    room = room_of(file)
+def test_only_the_host_layer_knows_the_inside_of_comfyui(file):
+    layer = layer_of(file)
     absolute = {name.split(".")[0] for _, name, ours in imports(file) if not ours}
-    if room != "host":
+    if layer != "host":
         assert absolute & HOST_MODULES == set()
-    if room not in ("host", "nodes", "guiders", "__init__"):
+    if layer not in ("host", "nodes", "guiders", "__init__"):
         assert "comfy_api" not in absolute
 
 
@@ -133,9 +73,9 @@ def test_python_files_hold_only_characters_of_cp1252():
 
 
 @EVERY_FILE
-def test_rooms_without_models_do_without_torch(file):
+def test_layers_without_models_do_without_torch(file):
     absolute = {name.split(".")[0] for _, name, ours in imports(file) if not ours}
-    if room_of(file) in NO_TORCH:
+    if layer_of(file) in NO_TORCH:
         assert absolute & {"torch", "torchvision", "timm", "safetensors"} == set()
 
 
@@ -153,7 +93,7 @@ def test_ids_and_categories_bear_the_name_of_the_pack():
     """A node id belongs to one pack in the world; ours begin with SamplerLab, in menus under sampler lab/."""
     ids, categories = [], []
     for file in (ROOT / "nodes").glob("*.py"):
-        for node in ast.walk(parsed(file)):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
                 ids += [node.value.value] if node.arg == "node_id" else []
                 categories += [node.value.value] if node.arg == "category" else []
