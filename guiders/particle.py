@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
+from ..host.cancel import raise_if_cancelled
+from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, tell_about_cfg_pp
 from ..host.guiders_features import FeatureSpaceOfRun
 from ..host.notices import notify
 from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel_denoised, repulsion

@@ -16,6 +16,7 @@ from ..posterior.fingerprints import describe_measurement
 from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
+from .cancel import raise_if_cancelled
 from .decoder import DifferentiableDecoder
 from .folders import check_prefix, next_run_file
 from .guiders_features import FeatureSpaceOfRun
@@ -123,7 +124,7 @@ def _sample(
                 parameterization=parameterization_of_host_model(model),
                 feature_space=features,
                 record=record,
-                on_iteration=comfy.model_management.throw_exception_if_processing_interrupted,
+                on_iteration=raise_if_cancelled,
                 on_images=view.show,
                 select_rows=select_rows,
             )
