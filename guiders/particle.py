@@ -18,6 +18,7 @@ from ..host.guiders_base import NO_OPTIONS, CFGGuider, flow_or_ve, tell_about_cf
 from ..host.guiders_features import FeatureSpaceOfRun
 from ..host.notices import notify
 from ..posterior.repulsion import FeatureSpace, RepulsionOptions, pairwise_distance, repel_denoised, repulsion
+from ..sentence import Sentence
 from .record import GuidanceRecord
 
 __all__ = ["ParticleGuider", "new_particle_record"]
@@ -65,13 +66,20 @@ class ParticleGuider(CFGGuider):
         repels = self.particle_options.strength > 0 and len(noise) > 1
         if repels and top <= self.particle_options.sigma_break:
             notify(
-                f"Particle Guider: sampling starts at sigma {top:.3g}, not above sigma_break "
-                f"{self.particle_options.sigma_break:.3g}, so nothing repels; choose a smaller sigma_break."
+                Sentence(
+                    "Particle Guider: sampling starts at sigma {top}, not above sigma_break {sigma_break}, so nothing "
+                    "repels; choose a smaller sigma_break.",
+                    top=f"{top:.3g}",
+                    sigma_break=f"{self.particle_options.sigma_break:.3g}",
+                )
             )
             repels = False
         if self.particle_options.strength > 0 and len(noise) == 1:
             notify(
-                "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more.", "info"
+                Sentence(
+                    "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more."
+                ),
+                "info",
             )
         with ExitStack() as stack:
             if repels:

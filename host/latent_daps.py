@@ -16,6 +16,7 @@ from ..posterior.fingerprints import describe_measurement
 from ..posterior.pruning import PruningOptions
 from ..posterior.record import RunRecord
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
+from ..sentence import Sentence
 from .cancel import raise_if_cancelled
 from .decoder import DifferentiableDecoder
 from .folders import check_prefix, next_run_file
@@ -144,12 +145,12 @@ def _sample(
 
 def _tell_if_nothing_is_pruned(pruning: PruningOptions | None, count: int, node_id: str | None) -> None:
     if pruning is not None and pruning.keep >= count:
-        notify(
-            f"Pruning keeps {pruning.keep} of {count} particles, so none is dropped; choose a smaller keep, or more "
-            "particles.",
-            "warn" if pruning.keep > count else "info",
-            node_id,
+        said = Sentence(
+            "Pruning keeps {keep} of {count} particles, so none is dropped; choose a smaller keep, or more particles.",
+            keep=pruning.keep,
+            count=count,
         )
+        notify(said, "warn" if pruning.keep > count else "info", node_id)
 
 
 def _tell_if_diverged(

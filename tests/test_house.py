@@ -26,11 +26,12 @@ ARROWS = {
     "guiders": {"posterior", "host"},
     "host": {"samplers", "schedulers", "priors"},
     "samplers": {"posterior", "parameterization"},
-    "posterior": {"operators", "parameterization"},
+    "posterior": {"operators", "parameterization", "sentence"},
     "parameterization": set(),
+    "sentence": set(),  # what is said to users, in a form that can be translated
     "operators": set(),
     "schedulers": set(),
-    "metrics": set(),
+    "metrics": {"sentence"},
     "priors": set(),
     "experiments": {"metrics", "posterior", "labkit"},  # of posterior only how metrics.json is read
     "labkit": set(),
@@ -59,7 +60,10 @@ def files() -> list[Path]:
     """Every Python file of the pack itself."""
     rooms = [room for room in ARROWS if (ROOT / room).is_dir()]
     return sorted(
-        [ROOT / "__init__.py", ROOT / "parameterization.py", *(f for r in rooms for f in (ROOT / r).rglob("*.py"))]
+        [
+            *(ROOT / name for name in ("__init__.py", "parameterization.py", "sentence.py")),
+            *(file for room in rooms for file in (ROOT / room).rglob("*.py")),
+        ]
     )
 
 
