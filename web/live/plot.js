@@ -26,7 +26,13 @@ function draw(parent, tag, attributes, text) {
 }
 
 function label(svg, x, y, text, anchor = "start", extra = {}) {
-  return draw(svg, "text", { x, y, "text-anchor": anchor, "font-size": 11, fill: "currentColor", ...extra }, text);
+  const halo = { stroke: "var(--comfy-input-bg, #222)", "stroke-width": 3, "paint-order": "stroke" };
+  return draw(
+    svg,
+    "text",
+    { x, y, "text-anchor": anchor, "font-size": 11, fill: "currentColor", ...halo, ...extra },
+    text,
+  );
 }
 
 /** What stands along the left edge, from bottom to top. */

@@ -76,7 +76,8 @@ export class RunView {
       svg.addEventListener("pointerleave", () => this.pointAt(svg, null));
     }
     this.resized = new ResizeObserver(() => this.request());
-    this.resized.observe(root);
+    // The plots too: a text above or below them that grows takes their room.
+    for (const each of [root, this.residuals, this.distances]) this.resized.observe(each);
   }
 
   /** Shows this message; the drawing is done in the next animation frame, once for however many messages. */
