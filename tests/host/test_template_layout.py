@@ -127,6 +127,28 @@ def test_pictures_are_drawn_large_enough_on_the_classic_canvas(page, ran):
             assert max(large)[0] / plot.ON_A_NODE["width"] * plot.LABEL >= SMALLEST_LETTER, picture
 
 
+@pytest.mark.parametrize("renderer", editor.RENDERERS)
+def test_nothing_is_cut_off_in_the_live_view(page, ran, renderer):
+    """Every letter of its plots lies within them, whatever room the text below them takes."""
+    editor.use_renderer(page, renderer)
+    try:
+        editor.fit(page)
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll(".sampler-lab-run svg")].flatMap(svg => {
+                const frame = svg.getBoundingClientRect();
+                return [...svg.querySelectorAll("text")].filter(text => {
+                    const box = text.getBoundingClientRect();
+                    return box.top < frame.top - 2 || box.bottom > frame.bottom + 2 || box.right > frame.right + 2;
+                }).map(text => text.textContent);
+            })"""
+        )
+        assert cut == []
+        views = page.locator(".sampler-lab-run").count()
+        assert views == sum(node["type"] == "SamplerLabLatentDAPS" for node in ran["nodes"])
+    finally:
+        editor.use_renderer(page, "classic")
+
+
 def letters_in_page(page, types):
     """Node type to the height of the smallest letters of its plot at 100 %, with nodes that are parts of the page."""
     found = {}
