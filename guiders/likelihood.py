@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from ..host.cancel import raise_if_cancelled
 from ..host.decoder import DifferentiableDecoder
 from ..host.guiders import (
     NO_OPTIONS,
     CFGGuider,
     flow_or_ve,
-    raise_if_cancelled,
     tell_about_cfg_pp,
     without_the_samplers_hooks,
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..diffusion.sentence import Sentence
 from ..host.guiders import (
     NO_OPTIONS,
     CFGGuider,
@@ -94,8 +95,11 @@ class NormGuider(CFGGuider):
         if not norms and not self._warned:
             self._warned = True
             notify(
-                f"Norm Guider: {type(self).__name__} does not use ComfyUI's cfg_function, so its guidance is neither "
-                "limited nor recorded; put the Norm Guider on CFGGuider instead."
+                Sentence(
+                    "Norm Guider: {guider} does not use ComfyUI's cfg_function, so its guidance is neither limited nor "
+                    "recorded; put the Norm Guider on CFGGuider instead.",
+                    guider=type(self).__name__,
+                )
             )
         if self.norm_record is not None:
             d = (x - flow_or_ve(self).alpha(timestep[0]) * denoised) / timestep[0]

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..diffusion.sentence import Sentence
 from ..host.feature_space import FeatureSpaceOfRun
 from ..host.guiders import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.notices import notify
@@ -66,13 +67,20 @@ class ParticleGuider(CFGGuider):
         repels = self.particle_options.strength > 0 and len(noise) > 1
         if repels and top <= self.particle_options.sigma_break:
             notify(
-                f"Particle Guider: sampling starts at sigma {top:.3g}, not above sigma_break "
-                f"{self.particle_options.sigma_break:.3g}, so nothing repels; choose a smaller sigma_break."
+                Sentence(
+                    "Particle Guider: sampling starts at sigma {top}, not above sigma_break {sigma_break}, so nothing "
+                    "repels; choose a smaller sigma_break.",
+                    top=f"{top:.3g}",
+                    sigma_break=f"{self.particle_options.sigma_break:.3g}",
+                )
             )
             repels = False
         if self.particle_options.strength > 0 and len(noise) == 1:
             notify(
-                "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more.", "info"
+                Sentence(
+                    "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more."
+                ),
+                "info",
             )
         with ExitStack() as stack:
             if repels:

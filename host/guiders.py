@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import comfy.model_management
 import comfy.samplers
 import torch
 
@@ -27,7 +26,6 @@ __all__ = [
     "CFGGuider",
     "extend",
     "flow_or_ve",
-    "raise_if_cancelled",
     "sigma_at_percent",
     "tell_about_cfg_pp",
     "with_first_post_cfg_hook",
@@ -40,9 +38,6 @@ Extension = TypeVar("Extension", bound=CFGGuider)
 
 #: ``model_options`` when a sampler passes none.
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-
-#: Raises the host's exception when the user has pressed cancel.
-raise_if_cancelled = comfy.model_management.throw_exception_if_processing_interrupted
 
 
 def extend(guider: CFGGuider, extension: type[Extension], **settings: Any) -> Extension:

@@ -12,6 +12,7 @@ import comfy.samplers
 import torch
 
 from ..diffusion.observer import Observers
+from ..diffusion.sentence import Sentence
 from ..instruments.divergence import divergence
 from ..instruments.record import RunRecord
 from ..operators import Measurement
@@ -152,12 +153,13 @@ class PosteriorSampling:
     def _tell_if_nothing_is_pruned(self, count: int) -> None:
         for move in self.method.moves:
             if isinstance(move, Pruning) and move.keep >= count:
-                notify(
-                    f"Pruning keeps {move.keep} of {count} particles, so none is dropped; choose a smaller keep, or "
-                    "more particles.",
-                    "warn" if move.keep > count else "info",
-                    self.run.node_id,
+                said = Sentence(
+                    "Pruning keeps {keep} of {count} particles, so none is dropped; choose a smaller keep, or more "
+                    "particles.",
+                    keep=move.keep,
+                    count=count,
                 )
+                notify(said, "warn" if move.keep > count else "info", self.run.node_id)
 
     def _tell_if_diverged(self, record: RunRecord) -> None:
         if not getattr(self.method.data_step, "is_active", True):

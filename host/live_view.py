@@ -1,7 +1,9 @@
 """A run, seen while it goes on: what the record holds, sent to the editor that queued the prompt.
 
 Every message carries the whole picture, not the news: an editor that was reloaded in the middle knows everything after
-the next message, and one that is lost does no harm. ``web/latent_daps_live.js`` draws it on the LatentDAPS node.
+the next message, and one that is lost does no harm. ``web/latent_daps_live.js`` draws it on the LatentDAPS node. Who is
+chosen blind is the record's to say, in ``final``, when the run has ended; until then, and of a run that was cut off,
+``web/live/message.js`` chooses by the residuals so far, from a message as from a record.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import torch
 from ..diffusion.observer import Observer
 from ..instruments.metrics_file import plain
 from ..instruments.record import RunRecord
-from ..metrics.blind_choice import blind_choice
 from .folders import output_name
 from .prompts import running_prompt, server
 
@@ -85,7 +86,6 @@ class LiveView(Observer):
                 "steps": max(0, len(facts["sigmas"]) - 1),
                 "count": facts["particles"],
                 "noise_floor": facts["measurement"]["noise_floor"],
-                "blind": facts["final"]["blind"] if facts["final"] else _blind(rows, self._record.survivors),
                 "final": facts["final"],
                 "rows": rows,
                 "seconds": facts["wall_seconds"],
@@ -94,16 +94,6 @@ class LiveView(Observer):
                 "file": None if self._record.path is None else output_name(self._record.path),
             }
         )
-
-
-def _blind(rows: list[dict[str, Any]], survivors: list[int] | None) -> int | None:
-    """The particle with the smallest residual after the last step, of those that are left; None when none is finite."""
-    if not rows or not survivors:
-        return None
-    state = rows[-1].get("polish") or rows[-1]
-    residuals = dict(zip(state["particles"], state["residual"], strict=True))
-    known = [(name, residuals[name]) for name in survivors if residuals.get(name) is not None]
-    return known[blind_choice(torch.tensor([residual for _, residual in known]))][0] if known else None
 
 
 def _listened_server() -> Any:

@@ -8,6 +8,8 @@ does nothing) used to say so in the server's log, which few read. :func:`notify`
   its ``prompt``), and in the ``outputs`` of the node when it is one of ours (``nodes/checked.py``);
 * in the log, once a prompt.
 
+The history and the log keep the English sentence. The editor says it in its own language (``sentence.py``).
+
 A notice belongs to the *run* of a node, the ``source``: it is taken down when that node runs again. It is shown on
 ``node``, which may be another one: what the LatentDAPS node has to say happens while SamplerCustomAdvanced runs.
 """
@@ -22,6 +24,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..diffusion.sentence import Sentence
 from .prompts import running_item, server, workflow_of
 
 __all__ = ["EVENT", "KEY", "SEVERITIES", "Notice", "collected", "notify", "notify_once"]
@@ -38,13 +41,16 @@ log = logging.getLogger(__name__)
 class Notice:
     """One sentence.
 
-    text: what is the matter, and what to do.
+    text: what is the matter, and what to do, in English.
+    pattern, values: what it was made of (``sentence.py``), for who translates it.
     severity: one of SEVERITIES.
     node: id of the node that shows it; None outside a running prompt.
     source: id of the node that was running.
     """
 
     text: str
+    pattern: str
+    values: dict[str, str]
     severity: str = "warn"
     node: str | None = None
     source: str | None = None
@@ -53,8 +59,8 @@ class Notice:
 _collecting: ContextVar[list[Notice] | None] = ContextVar("sampler_lab_notices", default=None)
 
 
-def notify(text: str, severity: str = "warn", node_id: str | None = None) -> None:
-    """Say ``text`` on the node ``node_id``, or on the node that runs; a second time in one prompt it is not said.
+def notify(said: Sentence, severity: str = "warn", node_id: str | None = None) -> None:
+    """Say it on the node ``node_id``, or on the node that runs; a second time in one prompt it is not said.
 
     Raises:
         ValueError: an unknown severity.
@@ -62,11 +68,11 @@ def notify(text: str, severity: str = "warn", node_id: str | None = None) -> Non
     if severity not in SEVERITIES:
         raise ValueError(f"severity is {severity!r}; choose one of {', '.join(SEVERITIES)}.")
     prompt_id, source = _running_node()
-    notice = Notice(text, severity, node_id or source, source)
+    notice = Notice(str(said), said.pattern, said.values, severity, node_id or source, source)
     item = running_item(prompt_id) if prompt_id else None
     if not _remember(item, notice):
         return
-    log.log(logging.WARNING if severity == "warn" else logging.INFO, "[Sampler Lab] %s", text)
+    log.log(logging.WARNING if severity == "warn" else logging.INFO, "[Sampler Lab] %s", said)
     collecting = _collecting.get()
     if collecting is not None:
         collecting.append(notice)
@@ -77,9 +83,9 @@ def notify(text: str, severity: str = "warn", node_id: str | None = None) -> Non
 
 
 @functools.cache
-def notify_once(text: str) -> None:
+def notify_once(said: Sentence) -> None:
     """Something that is left out by default and missed by few: an "info", said once as long as the server runs."""
-    notify(text, "info")
+    notify(said, "info")
 
 
 @contextmanager

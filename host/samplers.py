@@ -9,6 +9,7 @@ from typing import Any
 import comfy.samplers
 import torch
 
+from ..diffusion.sentence import Sentence
 from ..samplers import SamplerEntry
 from .model_sampling import parameterization_of_host_model
 from .notices import notify
@@ -37,13 +38,19 @@ def check_cfg_pp_guidance(guider: Any) -> None:
     conds, scale = getattr(guider, "conds", None), getattr(guider, "cfg", None)
     if isinstance(conds, dict) and not conds.get("negative"):
         notify(
-            "a CFG++ sampler needs a negative prompt and got none, so sampling went on without CFG++; use CFGGuider "
-            "instead of BasicGuider, or a sampler without CFG++."
+            Sentence(
+                "a CFG++ sampler needs a negative prompt and got none, so sampling went on without CFG++; use "
+                "CFGGuider instead of BasicGuider, or a sampler without CFG++."
+            )
         )
     elif isinstance(scale, (int, float)) and scale > LARGEST_CFG_PP_SCALE:
         notify(
-            f"cfg is {scale:g}, and a CFG++ sampler wants 0.4 to {LARGEST_CFG_PP_SCALE:g}, so the picture is probably "
-            "burnt; lower cfg to 1 and go from there, or choose a sampler without CFG++."
+            Sentence(
+                "cfg is {scale}, and a CFG++ sampler wants 0.4 to {largest}, so the picture is probably burnt; lower "
+                "cfg to 1 and go from there, or choose a sampler without CFG++.",
+                scale=f"{scale:g}",
+                largest=f"{LARGEST_CFG_PP_SCALE:g}",
+            )
         )
 
 

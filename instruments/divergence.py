@@ -18,6 +18,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..diffusion.sentence import Sentence
+
 __all__ = ["FARTHEST_FROM_FLOOR", "divergence"]
 
 #: Best residual over noise floor, and over the sum of the squared measurement: above both a result explains nothing.
@@ -28,10 +30,8 @@ MOST_SET_BACK = 0.25
 #: Residuals scatter: this much above the start is above it.
 RISE = 1.05
 
-REMEDY = "choose a smaller step_size, or leave it to the preset (0)"
 
-
-def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, energy: float) -> str | None:
+def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, energy: float) -> Sentence | None:
     """What is wrong with a run, or None when nothing is.
 
     Args:
@@ -45,23 +45,44 @@ def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, en
     chains = sum(len(row["particles"]) for row in steps)
     set_back = sum(len(row.get("set_back", ())) for row in steps)
     if set_back > MOST_SET_BACK * chains:
-        return (
-            f"{set_back} of {chains} chains became NaN or infinite and were set back to what the model alone makes, "
-            f"so the measurement was mostly ignored; {REMEDY}."
+        return Sentence(
+            "{set_back} of {chains} chains became NaN or infinite and were set back to what the model alone makes, so "
+            "the measurement was mostly ignored; choose a smaller step_size, or leave it to the preset (0).",
+            set_back=set_back,
+            chains=chains,
         )
     first, last = _best(steps[0]), _best(steps[-1].get("polish") or steps[-1])
     if last is None:
-        return f"no residual is finite at the end of the run; {REMEDY}."
+        return Sentence(
+            "no residual is finite at the end of the run; choose a smaller step_size, or leave it to the preset (0)."
+        )
     if first is not None and len(steps) > 1 and last > RISE * first:
-        return f"the residual rose from {first:.3g} at the first step to {last:.3g} at the last; {REMEDY}."
+        return Sentence(
+            "the residual rose from {first} at the first step to {last} at the last; choose a smaller step_size, or "
+            "leave it to the preset (0).",
+            first=f"{first:.3g}",
+            last=f"{last:.3g}",
+        )
     floor = noise_floor or 0.0
     if last > max(FARTHEST_FROM_FLOOR * floor, UNEXPLAINED_SHARE * energy):
-        times = f", {last / floor:.3g} times the noise floor" if floor else ""
-        return (
-            f"the best residual at the end is {last / energy:.0%} of the measurement's energy{times}, so no particle "
-            "explains it; try another seed, more steps or particles, and a smaller step_size if you have set one."
-        )
+        return _unexplained(last, energy, floor)
     return None
+
+
+def _unexplained(residual: float, energy: float, floor: float) -> Sentence:
+    share = f"{residual / energy:.0%}"
+    if not floor:
+        return Sentence(
+            "the best residual at the end is {share} of the measurement's energy, so no particle explains it; try "
+            "another seed, more steps or particles, and a smaller step_size if you have set one.",
+            share=share,
+        )
+    return Sentence(
+        "the best residual at the end is {share} of the measurement's energy, {times} times the noise floor, so no "
+        "particle explains it; try another seed, more steps or particles, and a smaller step_size if you have set one.",
+        share=share,
+        times=f"{residual / floor:.3g}",
+    )
 
 
 def _best(row: Mapping[str, Any]) -> float | None:

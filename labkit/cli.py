@@ -62,16 +62,15 @@ def _parser() -> argparse.ArgumentParser:
         "--comfyui",
         type=Path,
         metavar="PATH",
-        default=os.environ.get("COMFYUI_PATH") or None,
-        help="use this ComfyUI instead of fetching one (or set COMFYUI_PATH)",
+        help="use this ComfyUI instead of fetching one (or set COMFYUI_PATH; --host goes before that)",
     )
     common.add_argument(
         "--host",
         "--host-version",
         dest="host_version",
         metavar="VERSION",
-        default=places.MAIN_HOST,
-        help=f"the ComfyUI to fetch: {', '.join(archive.version for archive in HOST_ARCHIVES)} (default %(default)s)",
+        help=f"the ComfyUI to fetch: {', '.join(archive.version for archive in HOST_ARCHIVES)} "
+        f"(default {places.MAIN_HOST})",
     )
     common.add_argument("--port", type=int, help="where the server listens (default: 8188 for serve, else a free one)")
 
@@ -114,7 +113,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _prepare(console: Console, options: argparse.Namespace, tests: bool = False) -> Host:
-    return prepare(console, comfyui=options.comfyui, version=options.host_version, tests=tests)
+    """Who names a version means it: what a shell, or a command that runs this one, has in COMFYUI_PATH counts less."""
+    named = os.environ.get("COMFYUI_PATH") if options.host_version is None else None
+    comfyui = options.comfyui or (Path(named) if named else None)
+    return prepare(console, comfyui=comfyui, version=options.host_version or places.MAIN_HOST, tests=tests)
 
 
 def _demo(console: Console, options: argparse.Namespace) -> int:

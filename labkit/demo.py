@@ -66,6 +66,7 @@ def run_demo(
         step.result = "plotted"
     for record in records:
         _report(console, record)
+    _tell(console, result)
     console.line()
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
         console.line(f"  {_short(path)}")
@@ -168,6 +169,15 @@ def _report(console: Console, record: Path) -> None:
     console.line()
     for line in _lines(json.loads(record.read_text(encoding="utf-8"))):
         console.line(line)
+
+
+def _tell(console: Console, result: Result) -> None:
+    """What the nodes had to say, which the editor would show on them."""
+    for notice in result.notices:
+        node = result.prompt.get(str(notice["node"]), {})
+        title = node.get("_meta", {}).get("title") or node.get("class_type") or "a node"
+        console.line()
+        console.line(f"{'Warning' if notice['severity'] == 'warn' else 'Note'} ({title}): {notice['text']}")
 
 
 def _lines(metrics: dict[str, Any]) -> Iterator[str]:

@@ -30,7 +30,7 @@ ARROWS: Mapping[str, frozenset[str]] = MappingProxyType(
             "operators": {"diffusion"},
             "schedulers": {"diffusion"},
             "instruments": {"metrics", "diffusion"},
-            "metrics": set(),
+            "metrics": {"diffusion"},
             "priors": set(),
             "diffusion": set(),
             "labkit": set(),

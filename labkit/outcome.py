@@ -20,6 +20,9 @@ __all__ = [
     "result_of",
 ]
 
+#: Where in a prompt's extra data the pack notes what its nodes had to say (``host/notices.py``).
+NOTICES = "sampler_lab_notices"
+
 #: A graph as the queue takes it: node id to ``{"class_type": …, "inputs": {name: value or [node id, slot]}}``.
 Prompt = dict[str, dict[str, Any]]
 
@@ -60,11 +63,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run left in the history: ``outputs[node_id]`` is what the node showed (pictures, text, files)."""
+    """What a finished run left in the history: ``outputs[node_id]`` is what the node showed (pictures, text, files).
+
+    notices: what the pack's nodes had to say that is no error, each with ``text``, ``severity`` and ``node``.
+    """
 
     prompt_id: str
     prompt: Prompt
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notices: list[dict[str, Any]] = field(default_factory=list)
 
     def of(self, node_type: str) -> list[dict[str, Any]]:
         """The outputs of every node of that type, in the order of their ids."""
@@ -117,5 +124,7 @@ def result_of(prompt_id: str, entry: dict[str, Any]) -> Result:
             f"{str(details.get('exception_message', 'no message')).strip()}",
             details,
         )
-    prompt = entry["prompt"][2] if len(entry.get("prompt", [])) > 2 else {}
-    return Result(prompt_id, prompt, entry.get("outputs", {}))
+    queued = entry.get("prompt", [])
+    prompt = queued[2] if len(queued) > 2 else {}
+    extra = queued[3] if len(queued) > 3 else {}
+    return Result(prompt_id, prompt, entry.get("outputs", {}), extra.get(NOTICES, []))

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from ..diffusion.sentence import Sentence
 from .images import check_pair
 
 __all__ = ["BACKBONE_FILE", "SMALLEST_IMAGE", "find_backbone", "load_lpips"]
@@ -42,13 +43,16 @@ def load_lpips(folders: Iterable[str | Path] = (), say: Callable[[str], None] = 
     try:
         import lpips
     except ImportError:
-        say("LPIPS is left out: the lpips package is not installed (pip install lpips).")
+        say(Sentence("LPIPS is left out: the lpips package is not installed (pip install lpips)."))
         return None
     path = find_backbone(folders)
     if path is None:
         say(
-            f"LPIPS is left out: download torchvision's AlexNet weights, {BACKBONE_FILE}, and put the file into "
-            f"{_places(folders)[0]}."
+            Sentence(
+                "LPIPS is left out: download torchvision's AlexNet weights, {file}, and put the file into {folder}.",
+                file=BACKBONE_FILE,
+                folder=_places(folders)[0],
+            )
         )
         return None
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -59,8 +63,13 @@ def load_lpips(folders: Iterable[str | Path] = (), say: Callable[[str], None] = 
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         say(
-            f"LPIPS is left out: {path} does not hold AlexNet's weights ({reason}); put torchvision's {BACKBONE_FILE} "
-            "in its place."
+            Sentence(
+                "LPIPS is left out: {path} does not hold AlexNet's weights ({reason}); put torchvision's {file} in "
+                "its place.",
+                path=path,
+                reason=reason,
+                file=BACKBONE_FILE,
+            )
         )
         return None
     return LPIPS(network.requires_grad_(False).eval())

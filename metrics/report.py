@@ -35,6 +35,11 @@ SUCCESS_DB, SUCCESS_ABOVE_FLAT_DB, HIGH_SUCCESS_DB = 20.0, 5.0, 25.0
 #: same latent twice differs by less, also in half precision.
 SAME_RESIDUAL = 0.01
 
+WITHOUT_LPIPS = (
+    "LPIPS is left out: its package or its weights are not there (which, says Compare To Reference in a notice, once, "
+    "and on its help page)."
+)
+
 
 class Measured(Protocol):
     """``operators.Measurement``, as far as it is needed here."""
@@ -236,7 +241,7 @@ def _score(
     else:
         notes.append(f"SSIM needs images of at least {WINDOW} pixels each way.")
     if lpips is None:
-        notes.append("LPIPS is left out: AlexNet's weights are not there (see the log).")
+        notes.append(WITHOUT_LPIPS)
     elif smallest < SMALLEST_IMAGE:
         notes.append(f"LPIPS needs images of at least {SMALLEST_IMAGE} pixels each way.")
     else:

@@ -25,6 +25,8 @@ MOST_CHOICES = 20
 #: What the inputs are called that name a file or a folder; and how long a name may be, in bytes, on every disk.
 PATHS = ("prefix", "folder")
 LONGEST_NAME = 200
+#: What a node's output says of a notice; the rest is clear from where it stands.
+SHOWN = ("text", "pattern", "values", "severity")
 
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
@@ -143,5 +145,5 @@ def _with_notices(output: io.NodeOutput, notices: list[Notice]) -> io.NodeOutput
     if output.ui is None and not notices:
         return output
     shown = output.ui if isinstance(output.ui, dict) else {} if output.ui is None else output.ui.as_dict()
-    output.ui = {**shown, KEY: [{"text": each.text, "severity": each.severity} for each in notices]}
+    output.ui = {**shown, KEY: [{key: getattr(each, key) for key in SHOWN} for each in notices]}
     return output

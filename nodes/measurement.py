@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from comfy_api.latest import io, ui
 
+from ..diffusion.sentence import Sentence
 from ..host.notices import notify
 from ..operators import PRESETS, Measurement, Operator, PhaseRetrieval
 from ..operators.phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES
@@ -183,9 +184,12 @@ def _tell_if_ambiguous(measurement: Measurement) -> None:
     samples = detector[0] * detector[1] / (height * width)
     if isinstance(measurement.operator, PhaseRetrieval) and samples < 2:
         notify(
-            f"oversample {measurement.operator.oversample:g} records {samples:.3g} values a pixel, and half of them "
-            "repeat the other half, so many pictures explain this measurement equally well; set oversample to 2 in "
-            "Phase Retrieval."
+            Sentence(
+                "oversample {oversample} records {samples} values a pixel, and half of them repeat the other half, so "
+                "many pictures explain this measurement equally well; set oversample to 2 in Phase Retrieval.",
+                oversample=f"{measurement.operator.oversample:g}",
+                samples=f"{samples:.3g}",
+            )
         )
 
 

@@ -370,6 +370,7 @@ class SamplerLabPlotSigmas(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
+                    advanced=True,  # a text of several lines would take half of the picture's room
                     tooltip="Names for the legend, one a line, in the order of the inputs. Without: sigmas_1, …",
                 ),
                 io.Model.Input(

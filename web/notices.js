@@ -1,10 +1,12 @@
 // Shows what a node has to say that is not an error (host/notices.py): a label above the node, and a toast once.
 // The labels lie over the canvas and follow the nodes, so they look the same with classic nodes and with Vue nodes, and
-// nothing of them is in the node or in the workflow that is saved.
+// nothing of them is in the node or in the workflow that is saved; the browser keeps them (notices/kept.js).
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { keepNotices, keptNotices } from "./notices/kept.js";
 import { NoticeStore, checkedNotice } from "./notices/store.js";
+import { language, said, wordsOf } from "./words/locale.js";
 
 const EVENT = "sampler_lab.notice";
 const KEY = "sampler_lab_notices";
@@ -22,15 +24,24 @@ const STYLES = {
   text: "flex:1;overflow-wrap:anywhere",
   button: "pointer-events:auto;cursor:pointer;border:0;padding:0 2px;background:none;color:inherit;font:inherit",
 };
-const WORDS = { en: { dismiss: "Dismiss" }, ko: { dismiss: "닫기" } };
+const DISMISS = { en: "Dismiss", ko: "닫기" };
 
-const store = new NoticeStore();
+const store = new NoticeStore(keepNotices);
 const labels = new Map(); // node id -> the element with its notices
 let layer = null;
 let frame = 0;
+let words = {}; // the notices' patterns in the editor's language
+let spoken = "en";
 
 const root = () => app.rootGraph ?? app.graph?.rootGraph ?? app.graph;
-const words = () => WORDS[app.extensionManager?.setting?.get?.("Comfy.Locale")] ?? WORDS.en;
+
+/** Say everything in the editor's language, from the beginning or once it has changed. */
+async function speak() {
+  if (spoken === language()) return;
+  spoken = language();
+  words = await wordsOf("notices");
+  redraw();
+}
 
 /** The node of the graph on the screen that stands for this id: within subgraphs ids are paths such as "12:5". */
 function shownNode(id) {
@@ -67,12 +78,12 @@ function labelOf(notices) {
     sign.textContent = notice.severity === "warn" ? "⚠" : "ℹ";
     const text = document.createElement("span");
     text.style.cssText = STYLES.text;
-    text.textContent = notice.text;
+    text.textContent = said(notice, words);
     const close = document.createElement("button");
     close.style.cssText = STYLES.button;
     close.textContent = "✕";
-    close.title = words().dismiss;
-    close.setAttribute("aria-label", words().dismiss);
+    close.title = DISMISS[spoken] ?? DISMISS.en;
+    close.setAttribute("aria-label", close.title);
     close.addEventListener("click", () => {
       store.dismiss(notice);
       redraw();
@@ -85,6 +96,7 @@ function labelOf(notices) {
 
 /** Every node's notices anew, and then in place as long as there are any. */
 function redraw() {
+  speak();
   for (const box of labels.values()) box.remove();
   labels.clear();
   for (const [id, notices] of store.byNode(root()?.id)) {
@@ -118,17 +130,17 @@ function say(notice) {
   app.extensionManager?.toast?.add?.({
     severity: notice.severity,
     summary: title ? `Sampler Lab: ${title}` : "Sampler Lab",
-    detail: notice.text,
+    detail: said(notice, words),
     life: TOAST_MILLISECONDS,
   });
 }
 
 /** What a node's result says, also one from the host's cache or from the history: all of it, or that there is none. */
 function showResult(id, output) {
-  const said = output?.[KEY];
-  if (!Array.isArray(said)) return;
+  const found = output?.[KEY];
+  if (!Array.isArray(found)) return;
   store.begin(id);
-  const notices = said.map((each) => checkedNotice({ ...each, node: id, source: id, workflow_id: root()?.id }));
+  const notices = found.map((each) => checkedNotice({ ...each, node: id, source: id, workflow_id: root()?.id }));
   for (const notice of notices) if (notice) say(notice);
   redraw();
 }
@@ -147,7 +159,12 @@ api.addEventListener("executed", ({ detail }) => showResult(String(detail.displa
 
 app.registerExtension({
   name: "samplerlab.notices",
-  afterConfigureGraph: redraw,
+  init: speak,
+  afterConfigureGraph() {
+    const workflow = root()?.id;
+    store.recall(keptNotices(workflow));
+    redraw();
+  },
   onNodeOutputsUpdated(outputs) {
     for (const [id, output] of Object.entries(outputs ?? {})) showResult(id, output);
   },

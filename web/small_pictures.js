@@ -14,6 +14,8 @@ const CAPTION = 15; // room below a single picture for its size
 // A text of several lines takes half of the node's room, and the plot below it gets too small to read.
 const TEXTS = { SamplerLabPlotSigmas: "names" };
 const TEXT_HEIGHT = 84;
+// The room of a plot whose letters can be read at 100 %: a new node takes it when its first plot comes.
+const PLOT_SIZES = { SamplerLabPlotSigmas: [520, 880], SamplerLabPlotGuidance: [520, 460] };
 
 const enlargedCopies = new WeakMap();
 
@@ -65,11 +67,27 @@ function enlarge(node, widget) {
   widget.samplerLabEnlarged = true;
 }
 
+function makeRoom(node, width, height) {
+  node.setSize([Math.max(node.size[0], width), node.size[1]]);
+  let isNew = true;
+  const { onConfigure, onExecuted } = node;
+  node.onConfigure = function (...given) {
+    isNew = false; // it has the size that somebody gave it
+    return onConfigure?.apply(this, given);
+  };
+  node.onExecuted = function (...given) {
+    if (isNew) this.setSize([Math.max(this.size[0], width), Math.max(this.size[1], height)]);
+    isNew = false;
+    return onExecuted?.apply(this, given);
+  };
+}
+
 app.registerExtension({
   name: "samplerlab.SmallPictures",
   nodeCreated(node) {
     const text = node.widgets?.find((widget) => widget.name === TEXTS[node.comfyClass]);
     if (text?.options) text.options.getMaxHeight = () => TEXT_HEIGHT;
+    if (PLOT_SIZES[node.comfyClass]) makeRoom(node, ...PLOT_SIZES[node.comfyClass]);
     if (!node.comfyClass?.startsWith("SamplerLab") && !HOSTS.includes(node.comfyClass)) return;
     const before = node.onDrawBackground;
     node.onDrawBackground = function (...given) {

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["differences", "grouped", "with_image_names"]
 
 UNNAMED, WITHOUT_RUN = "unnamed runs", "images compared without a run"
-#: Differences in a group's name; more would not fit into a table.
+#: Differences in a group's name; of more, which would not fit into a table, only those that tell the groups apart.
 MOST_WORDS = 5
+
+#: For each of several values, words for how it differs in one respect.
+Column = list[list[str]]
 
 
 def with_image_names(runs: Sequence[Run], images: Sequence[str]) -> list[Run]:
@@ -65,16 +68,40 @@ def differences(values: Sequence[Any], path: str = "") -> list[list[str]]:
     >>> differences([{"mcmc": {"steps": 5}, "pruning": None}, {"mcmc": {"steps": 9}, "pruning": {"keep": 2}}])
     [['mcmc steps 5', 'no pruning'], ['mcmc steps 9', 'pruning']]
     """
+    return _merged(_columns(values, path), len(values))
+
+
+def _columns(values: Sequence[Any], path: str) -> list[Column]:
+    """One column for each setting in which the values differ; one in all for what some of them do not have."""
     if len({_text(value) for value in values}) == 1:
-        return [[] for _ in values]
+        return []
     objects = [value for value in values if isinstance(value, Mapping)]
     if not objects:
-        return [[f"{path} {_word(value)}"] for value in values]
+        return [[[f"{path} {_word(value)}"] for value in values]]
     keys = list(dict.fromkeys(key for value in objects for key in value))
-    inner = [differences([value.get(key) for value in objects], f"{path} {key}".strip()) for key in keys]
-    words = iter([[word for found in inner for word in found[k]] for k in range(len(objects))])
-    own_name = [path] if len(objects) < len(values) else []
-    return [(next(words) or own_name) if isinstance(value, Mapping) else [f"no {path}"] for value in values]
+    inner = [
+        column for key in keys for column in _columns([each.get(key) for each in objects], f"{path} {key}".strip())
+    ]
+    if len(objects) == len(values):
+        return inner
+    words = iter(_merged(inner, len(objects)))
+    return [[(next(words) or [path]) if isinstance(value, Mapping) else [f"no {path}"] for value in values]]
+
+
+def _merged(columns: Sequence[Column], count: int) -> Column:
+    return [[word for column in columns for word in column[k]] for k in range(count)]
+
+
+def _telling(columns: Sequence[Column], count: int) -> list[Column]:
+    """Those of the columns that tell values apart which the columns before did not."""
+    chosen: list[Column] = []
+    known = 1
+    for column in columns:
+        told = len({_text(words) for words in _merged([*chosen, column], count)})
+        if told > known:
+            chosen.append(column)
+            known = told
+    return chosen
 
 
 def _of_equal_settings(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
@@ -85,8 +112,18 @@ def _of_equal_settings(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
         groups.setdefault(_text(facts), []).append(run)
         shown[_text(facts)] = _shown(facts)
     known = [key for key, facts in shown.items() if facts]
-    words = dict(zip(known, differences([shown[key] for key in known]), strict=True))
-    return [(_joined(words[key]) if key in words else WITHOUT_RUN, own) for key, own in groups.items()]
+    names = dict(zip(known, _names([shown[key] for key in known]), strict=True))
+    return [(names.get(key, WITHOUT_RUN), own) for key, own in groups.items()]
+
+
+def _names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One name for each, of how it differs from the others."""
+    columns = _columns(settings, "")
+    every = _merged(columns, len(settings))
+    if max(map(len, every), default=0) <= MOST_WORDS:
+        return [", ".join(words) for words in every]
+    short = _merged(_telling(columns, len(settings)), len(settings))
+    return [", ".join(told) + (", ..." if told != words else "") for told, words in zip(short, every, strict=True)]
 
 
 def _each_image_once(label: str, runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
@@ -124,10 +161,6 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     annealing = {key: value for key, value in settings["annealing"].items() if key != "sha256"}
     return {**settings, "annealing": annealing}
-
-
-def _joined(words: Sequence[str]) -> str:
-    return ", ".join(words[:MOST_WORDS]) + (", ..." if len(words) > MOST_WORDS else "")
 
 
 def _word(value: Any) -> str:

@@ -191,6 +191,27 @@ class TestGroups:
             ["a b 2", "a c off"],
         ]
 
+    def test_many_differences_are_cut_to_those_that_tell_the_runs_apart(self, tmp_path):
+        """Presets differ in many numbers at once, and the parts of a run are named after them."""
+
+        def mcmc(kind):
+            return {"kind": kind, **dict.fromkeys(("a", "b", "c", "d", "e"), 1.0 if kind == "hmc" else 2.0)}
+
+        cases = {
+            "langevin": {"mcmc": mcmc("langevin"), "pruning": None, "repulsion": None},
+            "plain": {"mcmc": mcmc("hmc"), "pruning": None, "repulsion": None},
+            "pruned": {"mcmc": mcmc("hmc"), "pruning": {"keep": 2}, "repulsion": None},
+            "both": {"mcmc": mcmc("hmc"), "pruning": {"keep": 2}, "repulsion": {"rho": 0.1}},
+        }
+        for name, options in cases.items():
+            edit(write_run(tmp_path / name, GOOD), lambda facts, options=options: facts.update(options=options))
+        assert set(load_runs([tmp_path]).experiments) == {
+            "mcmc kind langevin, no pruning, no repulsion, ...",
+            "mcmc kind hmc, no pruning, no repulsion, ...",
+            "mcmc kind hmc, pruning, no repulsion, ...",
+            "mcmc kind hmc, pruning, repulsion, ...",
+        }
+
 
 class TestFailures:
     def test_all_that_failed_is_one_line(self, tmp_path):

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from sampler_lab.host.notices import KEY
 from sampler_lab.labkit.client import Client
 from sampler_lab.labkit.console import Console
 from sampler_lab.labkit.demo import run_demo, with_picture
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.labkit.link import link_folder
+from sampler_lab.labkit.outcome import NOTICES
 from sampler_lab.labkit.places import MAIN_TEMPLATE, PACK_NAME, ROOT
 from sampler_lab.labkit.server import Server, make_base
 
@@ -67,6 +69,20 @@ def test_the_demo_leaves_pictures_plots_a_record_and_a_table(host, results, temp
     row = next(line for line in text.splitlines() if line.startswith(f"{blind} "))
     assert f"{metrics['quality'][0]['particles'][blind]['aligned']['psnr']:.1f}" in row
     assert "blind" in row
+
+
+def test_what_the_nodes_have_to_say_is_printed(host, results, template, tmp_path):
+    """The words of the editor's labels, with the title of the node that would show them."""
+    workflow = json.loads(template.read_text(encoding="utf-8"))
+    (daps,) = [node for node in workflow["nodes"] if node["type"] == "SamplerLabLatentDAPS"]
+    names = [item["name"] for item in daps["inputs"] if item.get("widget")]
+    daps["widgets_values"][names.index("step_size")] = 1.0
+    (tmp_path / "diverges.json").write_text(json.dumps(workflow), encoding="utf-8")
+    said = io.StringIO()
+    run_demo(Console(said), host, Path(sys.executable), results, template=tmp_path / "diverges.json")
+    (line,) = [line for line in said.getvalue().splitlines() if "step_size" in line]
+    assert line.startswith(f"Warning ({daps.get('title', 'LatentDAPS Sampler')}): ")
+    assert KEY == NOTICES
 
 
 def test_a_picture_of_ones_own_is_measured_instead(host, results, template, tmp_path):

@@ -11,12 +11,15 @@ from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
+from operator_problems import picture
 from PIL import Image, ImageChops
 from sampler_lab.instruments.record import load_metrics
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
 from sampler_lab.labkit.places import MAIN_TEMPLATE
 from sampler_lab.labkit.workflow import to_api
+from sampler_lab.operators import PhaseRetrieval
 from sampler_lab.schedulers import poly_rho
 
 pytestmark = pytest.mark.host
@@ -183,6 +186,28 @@ def test_a_flow_model_without_converted_levels_is_told_what_to_connect(client, g
     del graph[only(graph, "SamplerLabAnnealingScheduler")]["inputs"]["model"]
     with pytest.raises(RunFailed, match="connect the model to the Annealing Scheduler"):
         client.run(graph, timeout=300)
+
+
+def test_a_measurement_with_dead_pixels(client, server, graph, tmp_path):
+    """From a detector's file; dead pixels count neither in the residual nor in the check at the end."""
+    measure = only(graph, "SamplerLabMeasure")
+    truth = PhaseRetrieval(noise_sigma=0.05).measure(picture(1, 64, 64), 5)
+    amplitudes = truth.y[0].numpy().copy()
+    amplitudes[:, 40:44, 10:90] = -1  # a bar of the detector, in every colour
+    np.savez(tmp_path / "dead_bar.npz", frame=amplitudes)
+    inputs = {"values": "amplitude", "negative_is_dead": True}
+    file = client.upload_image(tmp_path / "dead_bar.npz")
+    operator = graph[measure]["inputs"]["operator"]
+    graph[measure] = {
+        "class_type": "SamplerLabLoadMeasurement",
+        "inputs": {"file": file, "operator": operator, **inputs},
+    }
+    client.run(without_reference(graph), timeout=300)
+    facts = record_of(server)
+    assert facts["status"] == "finished"
+    assert facts["measurement"]["values"] == 3 * (96 * 96 - 4 * 80)
+    residuals = [value for step in facts["steps"] for value in step["residual"]]
+    assert 0 < min(residuals) < max(residuals) < float("inf")
 
 
 def test_weight_zero_decodes_for_the_record_only(client, server, graph):

@@ -15,7 +15,7 @@ from editor import READY, not_of_the_editor, renderer
 from PIL import Image
 from sampler_lab.host.live_view import EVENT, LiveView
 from sampler_lab.instruments.record import RunRecord, load_metrics
-from sampler_lab.labkit.places import MAIN_TEMPLATE
+from sampler_lab.labkit.places import MAIN_TEMPLATE, PACK_NAME
 
 TEMPLATE = MAIN_TEMPLATE
 VIEW = ".sampler-lab-run"
@@ -99,38 +99,23 @@ def test_a_message_holds_the_whole_run():
     assert message["rows"][2]["residual"] == [2.0, None]
     assert (message["node"], message["status"], message["phase"]) == ("12:5", "running", "explore")
     assert (message["steps"], message["count"], message["noise_floor"]) == (6, 2, 0.5)
-    assert message["blind"] == 0
     assert sorted(message["thumbnails"]) == ["0", "1"]
     record.finish("cancelled")
     view.close()
     assert sent[-1][1]["status"] == "cancelled"
 
 
-def test_the_blind_choice_is_among_those_that_were_kept_and_counts_their_polish():
-    record = begun(particles=3)
-    view, sent = listened(record, interval=0.0)
-    step(record, view, 0, residual=(1.0, 3.0, 2.0))
-    kept = {"kept": [1, 2], "dropped": [{"particle": 0, "reason": "not drawn"}], "new": []}
-    record.step(0, 6.0, phase="explore", pruning=kept)
-    view.close()
-    assert sent[-1][1]["blind"] == 2
-    record.step(0, 6.0, phase="explore", polish={"particles": [1, 2], "residual": [0.5, 2.0]})
-    view.close()
-    assert sent[-1][1]["blind"] == 1
-
-
-def test_at_the_end_the_choice_is_that_of_the_final_residuals():
+def test_at_the_end_a_message_holds_the_final_choice():
     """As in the record and in Compare To Reference, whatever the last step's decoder made of the order."""
     record = begun()
     view, sent = listened(record, interval=0.0)
     step(record, view, 5, residual=(1.001, 1.0))
-    assert sent[-1][1]["blind"] == 1
+    assert sent[-1][1]["final"] is None
     record.final([0, 1], torch.tensor([0.999, 1.0]))
     record.finish()
     view.close()
-    message = sent[-1][1]
-    assert message["blind"] == record.to_dict()["final"]["blind"] == 0
-    assert message["final"]["particles"] == [0, 1]
+    assert sent[-1][1]["final"] == record.to_dict()["final"]
+    assert sent[-1][1]["final"]["blind"] == 0
 
 
 def test_a_large_picture_is_sent_small():
@@ -560,6 +545,37 @@ MALFORMED = [
     remembered(thumbnails={"0": "https://example.org/picture.jpg"}),
     remembered(node_id="99"),
 ]
+
+
+def chosen(page, message):
+    """Who is chosen blind of this message."""
+    return page.evaluate(
+        """async ([pack, message]) => {
+            const { blindOf, checkedMessage } = await import(`/extensions/${pack}/live/message.js`);
+            return blindOf(checkedMessage(message));
+        }""",
+        [PACK_NAME, message],
+    )
+
+
+@in_editor
+def test_who_is_chosen_before_the_run_knows_is_among_those_that_are_left_and_their_polish_counts(page):
+    row = remembered()["rows"][0]
+    three = {**row, "particles": [0, 1, 2], "residual": [1.0, 3.0, 2.0]}
+    pruned = {**three, "pruning": {"kept": [1, 2], "dropped": [{"particle": 0, "reason": "not drawn"}], "new": []}}
+    polished = {**pruned, "polish": {"particles": [1, 2], "residual": [0.5, 2.0]}}
+    for rows, name in ([three], 0), ([pruned], 2), ([polished], 1), ([{**three, "residual": [None, None, 5.0]}], 2):
+        assert chosen(page, remembered(rows=rows, count=3, status="cancelled")) == name
+    assert chosen(page, remembered(rows=[{**three, "residual": [None] * 3}], count=3)) is None
+    assert chosen(page, remembered(rows=[])) is None
+
+
+@in_editor
+def test_who_is_chosen_at_the_end_is_the_records_to_say(page):
+    final = {"particles": [0, 1], "residual": [1.0, 1.001], "blind": 0}
+    assert chosen(page, remembered()) == 1
+    assert chosen(page, remembered(final=final)) == 0
+    assert chosen(page, remembered(final={**final, "blind": None})) is None
 
 
 @in_editor

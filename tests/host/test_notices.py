@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from editor import READY, not_of_the_editor
+from editor import READY, not_of_the_editor, renderer
 from host_graphs import EmojiGraph
 
 KEY = "sampler_lab_notices"
 LABEL = ".sampler-lab-notice"
+HANGUL = re.compile("[\uac00-\ud7a3]")
 
 pytestmark = pytest.mark.host
 
@@ -76,6 +79,12 @@ def test_cfg_pp_says_what_it_cannot_work_with(client, scale, negative, sentence)
     assert (notice["severity"], notice["node"], notice["source"]) == ("warn", sampling, sampling)
 
 
+def test_the_history_has_the_english_sentence_and_what_it_was_made_of(client):
+    (notice,) = notices(client, cfg_pp(307, 7.0)[0])
+    assert notice["values"] == {"scale": "7", "largest": "2"}
+    assert notice["pattern"].format(**notice["values"]) == notice["text"]
+
+
 def test_a_clean_run_has_nothing_to_say(client):
     assert notices(client, cfg_pp(302, 1.0)[0]) == []
     assert notices(client, daps(302)[0]) == []
@@ -114,6 +123,19 @@ def test_missing_dino_weights_say_what_to_download_and_where_to_put_it(client):
     (notice,) = notices(client, g)
     assert "download model.safetensors of timm/vit_small_patch16_224.dino" in notice["text"]
     assert "models/dino" in notice["text"]
+
+
+def test_the_table_says_where_lpips_is_explained(client):
+    """Whichever prompt of this server was the first without LPIPS had the notice."""
+    g = EmojiGraph(seed=308)
+    measurement = measured(g)
+    picture = g.add("SamplerLabEmojiPicture", name="donkey")
+    inputs = {"particles": picture, "reference": picture, "measurement": measurement}
+    compare = g.add("SamplerLabCompareToReference", filename_prefix="sampler_lab/lpips", **inputs)
+    output = client.run(g.prompt, timeout=120).outputs[compare[0]]
+    (text,) = output["text"]
+    assert "see the log" not in text
+    assert "LPIPS is left out: its package or its weights are not there (which, says Compare To Reference in" in text
 
 
 # The editor -----------------------------------------------------------------------------------------------------------
@@ -202,3 +224,97 @@ def test_a_notice_can_be_dismissed(page):
     run(page)
     page.locator(f"{LABEL} button").click()
     page.wait_for_selector(LABEL, state="detached")
+
+
+def open_as(page, prompt, workflow_id):
+    """Open the graph as a workflow that has an id, as those have that were saved; the nodes have room above them."""
+    load(page, prompt)
+    workflow = page.evaluate("() => window.app.graph.serialize()")
+    workflow["id"] = workflow_id
+    for node in workflow["nodes"]:
+        node["pos"] = [node["pos"][0], node["pos"][1] + 200]
+    page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    page.wait_for_function("id => window.app.graph.id === id", arg=workflow_id)
+    page.wait_for_timeout(1500)  # the editor keeps a workflow a little after each change
+
+
+def reload(page):
+    page.reload()
+    page.wait_for_function(READY)
+    page.wait_for_timeout(1000)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
+def test_a_notice_on_one_of_the_hosts_nodes_stands_again_after_a_reload(page, vue):
+    """And is announced once only; one that was dismissed does not come back."""
+    page.wait_for_function(READY)
+    with renderer(page, vue):
+        graph, sampling = cfg_pp(314 + vue, 7.0)
+        assert graph.prompt[sampling]["class_type"] == "SamplerCustomAdvanced"
+        open_as(page, graph.prompt, f"0c0ffee0-0000-4000-8000-00000000000{vue:d}")
+        run(page)
+        page.wait_for_selector(LABEL, state="visible")
+        reload(page)
+        (label,) = labels(page)
+        assert label["node"] == sampling
+        assert "cfg is 7, and a CFG++ sampler wants 0.4 to 2" in label["text"]
+        assert page.locator(".p-toast-message:has-text('CFG++ sampler wants')").count() == 0
+        page.locator(f"{LABEL} button").click()
+        page.wait_for_selector(LABEL, state="detached")
+        reload(page)
+        assert labels(page) == []
+
+
+@pytest.mark.browser
+def test_a_notice_is_not_kept_for_a_graph_without_an_id(page):
+    """All graphs in the API's format have the same, zeros."""
+    page.wait_for_function(READY)
+    load(page, cfg_pp(318, 7.0)[0].prompt)
+    run(page)
+    page.wait_for_selector(LABEL, state="attached")
+    assert "CFG++" not in page.evaluate("() => localStorage.getItem('sampler_lab.notices') ?? ''")
+
+
+@pytest.mark.browser
+def test_what_is_kept_is_checked_like_a_message(page):
+    page.wait_for_function(READY)
+    graph, sampling = cfg_pp(316, 1.0)
+    workflow = "0c0ffee0-0000-4000-8000-000000000009"
+    right = {"text": "a sentence", "severity": "info", "node": sampling, "source": sampling, "workflow_id": workflow}
+    wrong = [None, 3, "text", {}, right | {"text": ""}, right | {"severity": "<b>"}, right | {"node": 7}]
+    for kept, shown in (
+        ("not a list", []),
+        ([None, [workflow]], []),
+        ([[workflow, {}]], []),
+        ([[workflow, [*wrong, right]]], ["\u2139a sentence\u2715"]),
+    ):
+        page.evaluate("kept => localStorage.setItem('sampler_lab.notices', JSON.stringify(kept))", kept)
+        open_as(page, graph.prompt, workflow)
+        assert [label["text"] for label in labels(page)] == shown
+
+
+@pytest.mark.browser
+def test_a_notice_is_said_in_korean_and_kept_in_english(page, client):
+    page.wait_for_function(READY)
+
+    def speak(language):
+        page.evaluate("language => window.app.extensionManager.setting.set('Comfy.Locale', language)", language)
+        reload(page)
+
+    speak("ko")
+    try:
+        open_as(page, cfg_pp(317, 7.0)[0].prompt, "0c0ffee0-0000-4000-8000-000000000008")
+        run(page)
+        page.wait_for_selector(LABEL, state="visible")
+        toast = page.wait_for_selector(".p-toast-message:has-text('CFG++')", state="visible").text_content()
+        (label,) = labels(page)
+        for said in (toast, label["text"]):
+            assert len(HANGUL.findall(said)) > 20
+            assert "7" in said
+            assert "wants" not in said
+        kept = [each["prompt"][3].get(KEY, []) for each in client._get("/history").values()]
+        (notice,) = kept[-1]
+        assert "cfg is 7, and a CFG++ sampler wants 0.4 to 2" in notice["text"]
+    finally:
+        speak("en")

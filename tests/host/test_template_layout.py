@@ -125,3 +125,113 @@ def test_pictures_are_drawn_large_enough_on_the_classic_canvas(page, ran):
         if picture["type"] in PLOTS:
             plot = PLOTS[picture["type"]]
             assert max(large)[0] / plot.ON_A_NODE["width"] * plot.LABEL >= SMALLEST_LETTER, picture
+
+
+@pytest.mark.parametrize("renderer", editor.RENDERERS)
+def test_nothing_is_cut_off_in_the_live_view(page, ran, renderer):
+    """Every letter of its plots lies within them, whatever room the text below them takes."""
+    editor.use_renderer(page, renderer)
+    try:
+        editor.fit(page)
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll(".sampler-lab-run svg")].flatMap(svg => {
+                const frame = svg.getBoundingClientRect();
+                return [...svg.querySelectorAll("text")].filter(text => {
+                    const box = text.getBoundingClientRect();
+                    return box.top < frame.top - 2 || box.bottom > frame.bottom + 2 || box.right > frame.right + 2;
+                }).map(text => text.textContent);
+            })"""
+        )
+        assert cut == []
+        views = page.locator(".sampler-lab-run").count()
+        assert views == sum(node["type"] == "SamplerLabLatentDAPS" for node in ran["nodes"])
+    finally:
+        editor.use_renderer(page, "classic")
+
+
+def letters_in_page(page, types):
+    """Node type to the height of the smallest letters of its plot at 100 %, with nodes that are parts of the page."""
+    found = {}
+    for key, kind in types.items():
+        page.evaluate(
+            """id => {
+                const { canvas, graph } = window.app;
+                const node = graph.getNodeById(id);
+                canvas.ds.scale = 1;
+                canvas.ds.offset[0] = 300 - node.pos[0];
+                canvas.ds.offset[1] = 150 - node.pos[1];
+                canvas.setDirty(true, true);
+            }""",
+            key,
+        )
+        page.wait_for_function(
+            "id => document.querySelector(`[data-node-id='${id}'] img`)?.naturalWidth > 0", arg=str(key)
+        )
+        page.wait_for_timeout(1500)
+        width = page.evaluate(
+            """id => {
+                const image = document.querySelector(`[data-node-id='${id}'] img`);
+                const { width, height } = image.getBoundingClientRect();
+                return Math.min(width, (height * image.naturalWidth) / image.naturalHeight);
+            }""",
+            str(key),
+        )
+        found[kind] = width / PLOTS[kind].ON_A_NODE["width"] * PLOTS[kind].LABEL
+    return found
+
+
+def plots(page):
+    kinds = page.evaluate("() => Object.fromEntries(window.app.graph.nodes.map(node => [node.id, node.type]))")
+    return {int(key): kind for key, kind in kinds.items() if kind in PLOTS}
+
+
+def test_letters_of_plots_can_be_read_in_nodes_of_the_page(page, ran):
+    shown = plots(page)
+    if not shown:
+        return  # this template has none
+    editor.use_renderer(page, "vue")
+    try:
+        assert min(letters_in_page(page, shown).values()) >= SMALLEST_LETTER
+    finally:
+        editor.use_renderer(page, "classic")
+
+
+@pytest.mark.parametrize("renderer", editor.RENDERERS)
+def test_a_new_node_takes_the_room_of_its_plot_and_an_opened_one_keeps_its_own(page, renderer):
+    """A node that a user adds is as wide as the plot from the start, and as tall when the plot has come."""
+    editor.use_renderer(page, "classic")
+    editor.open_workflow(page, {"version": 0.4, "nodes": [], "links": [], "groups": []})
+    editor.use_renderer(page, renderer)
+    try:
+        page.evaluate(
+            """() => {
+                const add = (type, x) => {
+                    const node = LiteGraph.createNode(type);
+                    node.pos = [x, 100];
+                    window.app.graph.add(node);
+                    return node;
+                };
+                const [prior, scheduler, plot] = [
+                    add("SamplerLabLoadEmojiPrior", 0), add("BasicScheduler", 300), add("SamplerLabPlotSigmas", 650)];
+                prior.connect(0, scheduler, 0);
+                scheduler.connect(0, plot, 0);
+            }"""
+        )
+        editor.run_workflow(page)
+        shown = plots(page)
+        (key,) = shown
+        if renderer == "vue":
+            assert min(letters_in_page(page, shown).values()) >= SMALLEST_LETTER
+        size = page.evaluate("id => [...window.app.graph.getNodeById(id).size]", key)
+        assert size[0] >= 520
+        assert 800 < size[1] < 1000
+        page.evaluate("id => window.app.graph.getNodeById(id).setSize([400, 500])", key)
+        saved = page.evaluate("() => window.app.graph.serialize()")
+        editor.open_workflow(page, saved)
+        page.evaluate("() => { window.app.graph.nodes[1].widgets.find(each => each.name === 'steps').value = 7; }")
+        editor.run_workflow(page)
+        smaller = page.evaluate("id => [...window.app.graph.getNodeById(id).size]", key)
+        assert smaller[0] < 520
+        assert smaller[1] < 800
+    finally:
+        editor.use_renderer(page, "classic")

@@ -38,6 +38,7 @@ def texts(workflow):
         for node in graph["nodes"]:
             if node.get("title"):
                 yield node["title"]
+            yield from (item["label"] for item in node.get("inputs") or [] if item.get("label"))
             if node["type"] == "MarkdownNote":
                 yield node["widgets_values"][0]
 
@@ -115,8 +116,8 @@ def test_the_template_list_can_fetch_every_template(page):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", [TEMPLATES[0], TEMPLATES[1]])
-def test_app_mode_asks_for_two_things(page, name):
+@pytest.mark.parametrize(("name", "asked"), [(TEMPLATES[0], "emoji"), (TEMPLATES[1], "file")])
+def test_app_mode_asks_for_two_things_by_names_that_say_something(page, name, asked):
     page.evaluate("workflow => window.app.loadGraphData(workflow)", load(name))
     page.wait_for_function("count => window.app.graph.nodes.length === count", arg=len(load(name)["nodes"]))
     selected = page.evaluate(
@@ -129,6 +130,11 @@ def test_app_mode_asks_for_two_things(page, name):
     assert len(selected[0]) == 2
     assert selected[0][1] == "noise_seed"
     assert selected[1] >= 1
+    page.evaluate("() => window.app.extensionManager.command.execute('Comfy.ToggleLinear')")
+    try:
+        page.wait_for_selector(f"text=/^{asked}$/", state="visible")
+    finally:
+        page.evaluate("() => window.app.extensionManager.command.execute('Comfy.ToggleLinear')")
 
 
 @pytest.mark.browser

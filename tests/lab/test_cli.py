@@ -41,6 +41,12 @@ def test_a_comfyui_that_is_none(tmp_path):
     assert refused(lab("test", COMFYUI_PATH=str(tmp_path))) == said
 
 
+def test_a_version_that_is_named_goes_before_what_the_environment_names(tmp_path):
+    """``lab.py bench`` sets COMFYUI_PATH; a test run of another version within it would silently test that one."""
+    said = refused(lab("test", "--host", "9.9", COMFYUI_PATH=str(tmp_path)))
+    assert said.startswith("There is no ComfyUI 9.9 to fetch")
+
+
 def test_a_version_that_the_index_does_not_have():
     assert refused(lab("demo", "--host-version", "9.9")).startswith("There is no ComfyUI 9.9 to fetch: choose one of")
 

@@ -48,8 +48,7 @@ const isMessage = has({
   workflow_id: orMissing(isText),
   prompt_id: orMissing(isText),
   noise_floor: orMissing(Number.isFinite),
-  blind: orMissing(isName),
-  final: orMissing(isState),
+  final: orMissing((value) => isState(value) && orMissing(isName)(value.blind)),
   seconds: orMissing(Number.isFinite),
   file: orMissing(isText),
   created: orMissing((value) => isText(value) && !Number.isNaN(Date.parse(value))),
@@ -95,6 +94,16 @@ export function particlesOf(message) {
     known(name).residual = message.final.residual[place];
   });
   return [...particles.values()].sort((one, other) => one.name - other.name);
+}
+
+/**
+ * The particle that is chosen without the truth, null when none can be. The record says it when the run has ended; of a
+ * run that goes on or was cut off it is the smallest residual of those that are left.
+ */
+export function blindOf(message) {
+  if (message.final) return message.final.blind ?? null;
+  const left = particlesOf(message).filter(({ reason, residual }) => reason === null && residual !== null);
+  return left.sort((one, other) => one.residual - other.residual)[0]?.name ?? null;
 }
 
 export const PHASES = ["explore", "prune", "refine", "polish"];

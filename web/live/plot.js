@@ -1,6 +1,7 @@
 // Two plots over the steps of a run: residuals (log axis, against the noise floor) and the mean pairwise distance.
 // Own SVG, built from elements and text; no markup is parsed.
 
+import { blindOf } from "./message.js";
 import { short } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -25,7 +26,13 @@ function draw(parent, tag, attributes, text) {
 }
 
 function label(svg, x, y, text, anchor = "start", extra = {}) {
-  return draw(svg, "text", { x, y, "text-anchor": anchor, "font-size": 11, fill: "currentColor", ...extra }, text);
+  const halo = { stroke: "var(--comfy-input-bg, #222)", "stroke-width": 3, "paint-order": "stroke" };
+  return draw(
+    svg,
+    "text",
+    { x, y, "text-anchor": anchor, "font-size": 11, fill: "currentColor", ...halo, ...extra },
+    text,
+  );
 }
 
 /** What stands along the left edge, from bottom to top. */
@@ -135,6 +142,7 @@ export function drawResiduals(svg, width, whole, message, particles, words) {
     draw(svg, "line", { ...floor, "stroke-dasharray": "5 4", class: "floor", "data-noise-floor": unit });
     label(svg, axis.right, y(unit) + 12, words.noiseFloor, "end");
   }
+  const chosen = blindOf(message);
   for (const { name, points, reason } of particles) {
     const stroke = { stroke: colourOf(name), fill: "none", opacity: reason === null ? 1 : 0.65 };
     for (const { step, chain, residual } of points.filter((point) => point.chain !== point.residual)) {
@@ -146,7 +154,7 @@ export function drawResiduals(svg, width, whole, message, particles, words) {
     const path = draw(svg, "path", {
       ...stroke,
       d: pathOf(points.map((point) => [axis.x(point.step), y(point.residual)])),
-      "stroke-width": name === message.blind ? 3 : 1.5,
+      "stroke-width": name === chosen ? 3 : 1.5,
       "stroke-dasharray": dashOf(name),
       "stroke-linejoin": "round",
       class: "particle",

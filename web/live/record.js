@@ -1,7 +1,6 @@
 // A run read from its record on the server (metrics.json), for an editor that was closed or reloaded meanwhile.
 
 import { api } from "../../../scripts/api.js";
-import { particlesOf } from "./message.js";
 
 const KEPT = ["step", "sigma", "phase", "particles", "residual", "pairwise_distance", "repulsion", "pruning", "polish"];
 
@@ -32,14 +31,8 @@ export async function fromRecord(message) {
     if (!record || record.prompt?.id !== message.prompt_id) return null;
     const rows = record.steps.map((row) => ({ step: row.step, ...pick(row) }));
     const now = { ...message, rows, status: record.status, phase: null, seconds: record.wall_seconds };
-    return record.final ? { ...now, final: record.final, blind: record.final.blind } : { ...now, blind: blindOf(now) };
+    return record.final ? { ...now, final: record.final } : now;
   } catch {
     return null;
   }
-}
-
-/** The smallest residual of those that are left, of a run that was cut off before it knew its final ones. */
-function blindOf(message) {
-  const left = particlesOf(message).filter(({ reason, residual }) => reason === null && residual !== null);
-  return left.sort((one, other) => one.residual - other.residual)[0]?.name ?? null;
 }

@@ -1,6 +1,8 @@
 // The latest run of each node, kept in this browser: it outlives a reload, the browser's end and the server's. It is no
 // part of the workflow, so nothing of a run is saved, pasted, undone or put into a picture.
 
+import { isOwnId } from "../words/workflow.js";
+
 const DATABASE = "sampler_lab";
 const RUNS = "runs";
 const MOST_RUNS = 64;
@@ -40,7 +42,7 @@ async function write(key, message) {
 
 /** Remember ``message`` as its node's latest run; on disk as well if ``lasting``. */
 export async function keepRun(message, lasting = true) {
-  if (!message.workflow_id) return; // a prompt from elsewhere: node ids say nothing about a workflow
+  if (!isOwnId(message.workflow_id)) return; // a prompt from elsewhere: node ids say nothing about a workflow
   const key = keyOf(message);
   heard.set(key, message);
   try {

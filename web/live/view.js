@@ -1,6 +1,6 @@
 // The picture of one run: phases, thumbnails, two plots and a line of numbers. It knows nothing of the editor.
 
-import { PHASES, particlesOf, phasesOf } from "./message.js";
+import { PHASES, blindOf, particlesOf, phasesOf } from "./message.js";
 import { colourOf, drawDistance, drawPointer, drawResiduals } from "./plot.js";
 import { short } from "./words.js";
 
@@ -76,7 +76,8 @@ export class RunView {
       svg.addEventListener("pointerleave", () => this.pointAt(svg, null));
     }
     this.resized = new ResizeObserver(() => this.request());
-    this.resized.observe(root);
+    // The plots too: a text above or below them that grows takes their room.
+    for (const each of [root, this.residuals, this.distances]) this.resized.observe(each);
   }
 
   /** Shows this message; the drawing is done in the next animation frame, once for however many messages. */
@@ -102,6 +103,7 @@ export class RunView {
   draw() {
     const { message, words } = this;
     const particles = particlesOf(message);
+    this.blind = blindOf(message);
     this.drawHead();
     this.drawThumbnails(particles);
     const [width, height] = [this.residuals.clientWidth || 320, this.residuals.clientHeight || PLOT];
@@ -159,7 +161,7 @@ export class RunView {
       const url = message.thumbnails[particle.name] ?? message.thumbnails[particle.parent] ?? "";
       if (url && figure.image.getAttribute("src") !== url) figure.image.src = url;
       figure.image.style.visibility = url ? "visible" : "hidden";
-      const chosen = particle.name === message.blind;
+      const chosen = particle.name === this.blind;
       const relative = message.noise_floor > 0 ? `${short(this.times(particle.residual))}×` : short(particle.residual);
       const between = many ? " " : " · ";
       say(figure.name, `${chosen ? "★ " : ""}${particle.name}${particle.residual === null ? "" : between + relative}`);
@@ -211,7 +213,7 @@ export class RunView {
     const { message, words } = this;
     if (this.hint) return say(this.readout, this.hint);
     const parts = [];
-    const chosen = particlesOf(message).find((particle) => particle.name === message.blind);
+    const chosen = particlesOf(message).find((particle) => particle.name === this.blind);
     if (chosen) parts.push(`★ ${words.blind}: ${this.sentenceOf(chosen)}`);
     if (this.lost) parts.push(words.lostHint);
     if (message.file && this.status !== "running") parts.push(`${words.record}: output/${message.file}`);
@@ -277,7 +279,7 @@ export class RunView {
       phase: current ?? "",
       step: last ? String(last.step) : "",
       steps: String(message.steps),
-      blind: String(message.blind ?? ""),
+      blind: String(this.blind ?? ""),
       noiseFloor: String(message.noise_floor ?? ""),
       distance: String(last?.pairwise_distance ?? ""),
       file: message.file ?? "",
@@ -285,7 +287,7 @@ export class RunView {
     const parts = [this.progress.textContent];
     if (current && !this.lost) parts.push(words.phases[current]);
     for (const particle of particlesOf(message)) {
-      parts.push(this.sentenceOf(particle) + (particle.name === message.blind ? ` (${words.blind})` : ""));
+      parts.push(this.sentenceOf(particle) + (particle.name === this.blind ? ` (${words.blind})` : ""));
     }
     this.element.setAttribute("aria-label", words.summary(parts.join("; ")));
   }
