@@ -114,9 +114,7 @@ def on_training_levels(
         ValueError: the model does not tell them.
     """
     if levels.training_levels is None:
-        raise ValueError(
-            "schedule needs the levels that the model was trained on, and this one has none; choose another."
-        )
+        raise ValueError("this schedule needs the model's training levels, and this model has none; choose another.")
     table = levels.training_levels.float().cpu()
     # The range is what the user asked for, or the table's own ends: compare with room for their rounding.
     within = (table >= levels.sigma_min * (1 - 1e-6)) & (table <= levels.sigma_max * (1 + 1e-6))
