@@ -1,4 +1,4 @@
-"""The catalogue's samplers and our schedules in the host's own dropdowns, as ``lab_…``.
+"""The catalogues' samplers and schedules in the host's own dropdowns, as ``lab_…``.
 
 ComfyUI finds a sampler by its name in two lists and by the attribute ``sample_<name>`` of its k-diffusion module, and a
 scheduler by its name in a list and a table of handlers. Everything is appended in place, so whoever holds a list sees
@@ -15,9 +15,10 @@ from typing import Any
 import comfy.k_diffusion.sampling
 import comfy.samplers
 
-from ..samplers import CATALOGUE
+from ..samplers import CATALOGUE as SAMPLERS
+from ..schedulers import CATALOGUE as SCHEDULES
 from .samplers import host_function
-from .schedulers import SCHEDULES, schedule_sigmas
+from .schedulers import schedule_sigmas
 
 __all__ = ["register", "register_sampler", "register_scheduler"]
 
@@ -26,11 +27,11 @@ _OURS = "registered_by_sampler_lab"
 
 
 def register() -> None:
-    """Offer every sampler of the catalogue and every schedule in the host's dropdowns."""
-    for entry in CATALOGUE:
-        register_sampler(entry.dropdown_name, host_function(entry))
-    for name in SCHEDULES:
-        register_scheduler(f"lab_{name}", functools.partial(schedule_sigmas, name))
+    """Offer every sampler and every schedule of the catalogues in the host's dropdowns."""
+    for sampler in SAMPLERS:
+        register_sampler(sampler.dropdown_name, host_function(sampler))
+    for schedule in SCHEDULES:
+        register_scheduler(schedule.dropdown_name, functools.partial(schedule_sigmas, schedule.name))
 
 
 def register_sampler(name: str, function: Callable[..., Any]) -> bool:
@@ -68,6 +69,6 @@ def _append(name: str, lists: tuple[list[str], ...]) -> None:
             names.append(name)
 
 
-def _skip(kind: str, name: str) -> bool:
-    logging.warning("Sampler Lab: the %s name %s is taken by another pack and stays theirs.", kind, name)
+def _skip(what: str, name: str) -> bool:
+    logging.warning("Sampler Lab: the %s name %s is taken by another pack and stays theirs.", what, name)
     return False

@@ -1,4 +1,4 @@
-"""Overhearing a sampler of the host: the prediction at every step of its latest run."""
+"""Recording a sampler of the host: the prediction at every step of its latest run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def recording(sampler: Any, trajectory: Trajectory) -> comfy.samplers.KSAMPLER:
     """The same SAMPLER, which also writes each of its runs into ``trajectory``.
 
     Raises:
-        ValueError: a SAMPLER of a kind of its own, whose steps cannot be overheard.
+        ValueError: a SAMPLER of another class, which reports no steps.
     """
     if not isinstance(sampler, comfy.samplers.KSAMPLER):
         raise ValueError(
@@ -71,12 +71,12 @@ def recording(sampler: Any, trajectory: Trajectory) -> comfy.samplers.KSAMPLER:
     ) -> torch.Tensor:
         trajectory.clear()
 
-        def listen(step: dict[str, Any]) -> None:
+        def record(step: dict[str, Any]) -> None:
             # Not every sampler of the host tells its sigma (uni_pc does not); then it is that of the step.
             trajectory.note(float(step.get("sigma", sigmas[step["i"]])), step["denoised"])
             if callback is not None:
                 callback(step)
 
-        return inner(model, x, sigmas, extra_args=extra_args, callback=listen, disable=disable, **options)
+        return inner(model, x, sigmas, extra_args=extra_args, callback=record, disable=disable, **options)
 
     return comfy.samplers.KSAMPLER(sample, dict(sampler.extra_options), dict(sampler.inpaint_options))

@@ -1,28 +1,83 @@
-"""Nodes that make sigmas and show them: our schedules, a KSampler's, one from a recorded trajectory, and the plot."""
+"""Nodes that make sigmas and show them: our schedules, a KSampler's, and the plot."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import torch
 from comfy_api.latest import io, ui
 
+from ..diffusion.options import Option
 from ..diffusion.parameterization import VE, Parameterization
 from ..host.model_sampling import parameterization_of_model_sampling
 from ..host.samplers import drops_penultimate_sigma
-from ..host.schedulers import SCHEDULES, ScheduleOptions, host_schedules, schedule_sigmas, sigmas_of_ksampler
-from ..host.trajectory import Trajectory, recording
+from ..host.schedulers import host_schedules, schedule_sigmas, sigmas_of_ksampler
 from ..instruments.plots.sigmas import ON_A_NODE, Schedule, plot_schedules
-from ..schedulers import equal_error, ksampler_sigmas, poly_rho
-from .types import TRAJECTORY
+from ..schedulers import CATALOGUE, RANGE, Annealing, ksampler_sigmas
+from . import trajectory
+from .inputs import widget, widgets
+from .sigmas import CATEGORY, STEPS, sigmas_output
 
-CATEGORY = "sampler lab/schedulers"
 PLOTTED = 6
+DENOISE = Option(
+    "denoise",
+    1.0,
+    "Below 1 only the last part of a longer schedule is taken, for image to image, as in a KSampler.",
+    minimum=0.0,
+    maximum=1.0,
+    step=0.01,
+)
 
 
-def _sigmas_output() -> io.Output:
-    return io.Sigmas.Output(tooltip="For the sigmas input of SamplerCustomAdvanced.")
+#: A KSampler's and a KSampler (Advanced)'s own settings.
+KSAMPLER = (
+    replace(STEPS, description="As in a KSampler."),
+    replace(
+        DENOISE,
+        description="As in a KSampler: below 1 a schedule of int(steps/denoise) steps is made, and its last steps are "
+        "taken. KSampler (Advanced) has 1.",
+    ),
+    Option(
+        "start_at_step",
+        0,
+        "As in KSampler (Advanced): the first step that is taken, counted from 0. KSampler: 0.",
+        minimum=0,
+        maximum=10_000,
+        added_later=True,
+    ),
+    Option(
+        "end_at_step",
+        10_000,
+        "As in KSampler (Advanced): the step to stop before. KSampler: 10000.",
+        minimum=0,
+        maximum=10_000,
+        added_later=True,
+    ),
+    Option(
+        "force_full_denoise",
+        True,
+        "When stopped before the end, make the last level 0. On is return_with_leftover_noise: disable in KSampler "
+        "(Advanced).",
+        added_later=True,
+    ),
+)
 
 
-def _kind(model) -> Parameterization:
+def _parameterization(model: Any) -> Parameterization:
     return VE if model is None else parameterization_of_model_sampling(model.get_model_object("model_sampling"))
+
+
+def _schedules_widgets() -> list[io.Input]:
+    """What single schedules can be told: each option once, and whose it is."""
+    named: dict[str, tuple[Option, list[str]]] = {}
+    for each in CATALOGUE:
+        for option in each.options:
+            named.setdefault(option.name, (option, []))[1].append(each.name)
+    return [
+        widget(option, tooltip=f"Of {' and '.join(names)}: {option.description[0].lower()}{option.description[1:]}")
+        for option, names in named.values()
+    ]
 
 
 class SamplerLabScheduler(io.ComfyNode):
@@ -36,93 +91,32 @@ class SamplerLabScheduler(io.ComfyNode):
             category=CATEGORY,
             description="Noise levels for a model, evenly spaced in a quantity of your choice. Each is in the "
             "KSampler's dropdown, too, as lab_…; here its numbers can be set.",
-            search_aliases=["BasicScheduler", "sigmas", *(f"lab_{name}" for name in SCHEDULES), "log SNR", "arctan"],
+            search_aliases=["BasicScheduler", "sigmas", *(e.dropdown_name for e in CATALOGUE), "log SNR", "arctan"],
             inputs=[
                 io.Model.Input("model", tooltip="Says which noise levels there are, and whether it is a flow model."),
                 io.Combo.Input(
                     "schedule",
-                    options=list(SCHEDULES),
+                    options=[each.name for each in CATALOGUE],
                     default="half_log_snr",
-                    tooltip="poly_rho: even in sigma^(1/rho), like karras. half_log_snr: even in the logarithm of "
-                    "noise over signal. angle: even in its arctangent, most steps where they are about equal. "
-                    "linear_quadratic: slow start, for flow models with few steps. trailing: the model's training "
-                    "levels counted from pure noise, for distilled models (Turbo, Lightning).",
+                    tooltip="What the levels are evenly spaced in, and so where most steps are taken. half_log_snr "
+                    "suits DPM++, RES and ER SDE; the help page compares them all.",
                 ),
-                io.Int.Input("steps", default=20, min=1, max=10_000, tooltip="Steps that are taken."),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Below 1 only the last part of a longer schedule is taken, for image to image, as in a "
-                    "KSampler.",
-                ),
-                io.Float.Input(
-                    "sigma_max",
-                    default=0.0,
-                    min=0.0,
-                    max=10_000.0,
-                    step=0.01,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="First level, in the model's own units. 0: the model's largest.",
-                ),
-                io.Float.Input(
-                    "sigma_min",
-                    default=0.0,
-                    min=0.0,
-                    max=10_000.0,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Last level above 0, in the model's own units. 0: the model's smallest. linear_quadratic "
-                    "has none.",
-                ),
-                io.Float.Input(
-                    "rho",
-                    default=7.0,
-                    min=0.1,
-                    max=100.0,
-                    step=0.1,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Of poly_rho: 1 spaces evenly in sigma; larger spends more steps at small noise.",
-                ),
-                io.Float.Input(
-                    "threshold",
-                    default=0.025,
-                    min=0.0001,
-                    max=0.5,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Of linear_quadratic: the share of the way that the first half of the steps goes.",
-                ),
+                widget(STEPS),
+                widget(DENOISE),
+                *widgets(RANGE),
+                *_schedules_widgets(),
             ],
-            outputs=[_sigmas_output()],
+            outputs=[sigmas_output()],
         )
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        schedule: str,
-        steps: int,
-        denoise: float,
-        sigma_max: float = 0.0,
-        sigma_min: float = 0.0,
-        rho: float = 7.0,
-        threshold: float = 0.025,
-    ) -> io.NodeOutput:
+    def execute(cls, model: Any, schedule: str, steps: int, denoise: float, **options: Any) -> io.NodeOutput:
         model_sampling = model.get_model_object("model_sampling")
-        options = ScheduleOptions(sigma_max, sigma_min, rho, threshold)
-        sigmas = ksampler_sigmas(lambda n: schedule_sigmas(schedule, model_sampling, n, options), steps, denoise)
-        return io.NodeOutput(sigmas)
+
+        def levels(n: int) -> torch.Tensor:
+            return schedule_sigmas(schedule, model_sampling, n, **options)
+
+        return io.NodeOutput(ksampler_sigmas(levels, steps, denoise))
 
 
 class SamplerLabAnnealingScheduler(io.ComfyNode):
@@ -130,6 +124,7 @@ class SamplerLabAnnealingScheduler(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        *numbers, drop_sigma_min = widgets(Annealing.options())
         return io.Schema(
             node_id="SamplerLabAnnealingScheduler",
             display_name="Annealing Scheduler (poly-rho)",
@@ -137,58 +132,21 @@ class SamplerLabAnnealingScheduler(io.ComfyNode):
             description="The noise levels that LatentDAPS anneals through, evenly spaced in sigma^(1/rho).",
             search_aliases=["poly", "karras", "DAPS schedule", "sigmas"],
             inputs=[
-                io.Int.Input("steps", default=50, min=1, max=10_000, tooltip="Annealing steps; time grows with them."),
-                io.Float.Input(
-                    "sigma_max",
-                    default=10.0,
-                    min=1e-4,
-                    max=10_000.0,
-                    step=0.01,
-                    round=False,
-                    tooltip="First noise level (latents 10, pixels 100).",
-                ),
-                io.Float.Input(
-                    "sigma_min",
-                    default=0.1,
-                    min=1e-5,
-                    max=1_000.0,
-                    step=0.001,
-                    round=False,
-                    tooltip="Last noise level before 0 (published 0.1; 0.05 for the Emoji prior).",
-                ),
-                io.Float.Input(
-                    "rho",
-                    default=7.0,
-                    min=0.1,
-                    max=100.0,
-                    step=0.1,
-                    round=False,
-                    tooltip="1 spaces evenly in sigma; larger spends more steps at small noise. Usual: 7.",
-                ),
+                *numbers,
                 io.Model.Input(
                     "model",
                     optional=True,
                     tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to "
                     "the model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
                 ),
-                io.Boolean.Input(
-                    "drop_sigma_min",
-                    default=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="On: the levels of the official DAPS code, which leaves sigma_min itself out and ends "
-                    "above it (0.1138 for 0.1 and 50 steps). Needed to replicate it, for nothing else.",
-                ),
+                drop_sigma_min,
             ],
-            outputs=[_sigmas_output()],
+            outputs=[sigmas_output()],
         )
 
     @classmethod
-    def execute(
-        cls, steps: int, sigma_max: float, sigma_min: float, rho: float, model=None, drop_sigma_min: bool = False
-    ) -> io.NodeOutput:
-        sigmas = poly_rho(steps, sigma_min, sigma_max, rho, drop_sigma_min=drop_sigma_min)
-        return io.NodeOutput(_kind(model).sigma_from_ve(sigmas))
+    def execute(cls, model: Any = None, **settings: Any) -> io.NodeOutput:
+        return io.NodeOutput(_parameterization(model).sigma_from_ve(Annealing(**settings).sigmas()))
 
 
 class SamplerLabKSamplerSigmas(io.ComfyNode):
@@ -210,39 +168,7 @@ class SamplerLabKSamplerSigmas(io.ComfyNode):
                     options=host_schedules(),
                     tooltip="As in a KSampler, with the lab_… schedules and those of other packs.",
                 ),
-                io.Int.Input("steps", default=20, min=1, max=10_000, tooltip="As in a KSampler."),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="As in a KSampler: below 1 a schedule of int(steps/denoise) steps is made, and its last "
-                    "steps are taken. KSampler (Advanced) has 1.",
-                ),
-                io.Int.Input(
-                    "start_at_step",
-                    default=0,
-                    min=0,
-                    max=10_000,
-                    optional=True,
-                    tooltip="As in KSampler (Advanced): the first step that is taken, counted from 0. KSampler: 0.",
-                ),
-                io.Int.Input(
-                    "end_at_step",
-                    default=10_000,
-                    min=0,
-                    max=10_000,
-                    optional=True,
-                    tooltip="As in KSampler (Advanced): the step to stop before. KSampler: 10000.",
-                ),
-                io.Boolean.Input(
-                    "force_full_denoise",
-                    default=True,
-                    optional=True,
-                    tooltip="When stopped before the end, make the last level 0. On is return_with_leftover_noise: "
-                    "disable in KSampler (Advanced).",
-                ),
+                *widgets(KSAMPLER),
                 io.Sampler.Input(
                     "sampler",
                     optional=True,
@@ -250,20 +176,20 @@ class SamplerLabKSamplerSigmas(io.ComfyNode):
                     "dpm_2_ancestral, uni_pc and uni_pc_bh2; connect theirs, and so does this node.",
                 ),
             ],
-            outputs=[_sigmas_output()],
+            outputs=[sigmas_output()],
         )
 
     @classmethod
     def execute(
         cls,
-        model,
+        model: Any,
         scheduler: str,
         steps: int,
         denoise: float,
         start_at_step: int = 0,
         end_at_step: int = 10_000,
         force_full_denoise: bool = True,
-        sampler=None,
+        sampler: Any = None,
     ) -> io.NodeOutput:
         sigmas = sigmas_of_ksampler(
             model,
@@ -276,74 +202,6 @@ class SamplerLabKSamplerSigmas(io.ComfyNode):
             discard_penultimate=drops_penultimate_sigma(sampler),
         )
         return io.NodeOutput(sigmas)
-
-
-class SamplerLabRecordTrajectory(io.ComfyNode):
-    """SAMPLER and TRAJECTORY: the same sampler, overheard."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="SamplerLabRecordTrajectory",
-            display_name="Record Trajectory",
-            category=CATEGORY,
-            description="Notes what the model predicts at every step of a run, for the Equal Error Scheduler. The "
-            "sampler itself is unchanged, to the bit.",
-            search_aliases=["curvature", "trajectory", "adaptive steps", "optimal steps"],
-            inputs=[
-                io.Sampler.Input("sampler", tooltip="Any sampler. A good one with many steps (30 or more) tells most."),
-            ],
-            outputs=[
-                io.Sampler.Output(tooltip="The same sampler, for SamplerCustomAdvanced."),
-                TRAJECTORY.Output(display_name="trajectory", tooltip="For the Equal Error Scheduler. Latest run only."),
-            ],
-        )
-
-    @classmethod
-    def execute(cls, sampler) -> io.NodeOutput:
-        trajectory = Trajectory()
-        return io.NodeOutput(recording(sampler, trajectory), trajectory)
-
-
-class SamplerLabEqualErrorScheduler(io.ComfyNode):
-    """SIGMAS: short steps where a recorded run bends."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="SamplerLabEqualErrorScheduler",
-            display_name="Equal Error Scheduler",
-            category=CATEGORY,
-            description="Spaces few steps by the measured curvature of a long run: every step gets the same share of "
-            "the estimated error.",
-            search_aliases=["curvature", "optimal steps", "align your steps", "GITS", "adaptive", "sigmas"],
-            inputs=[
-                TRAJECTORY.Input("trajectory", tooltip="From Record Trajectory."),
-                io.Latent.Input(
-                    "latent",
-                    tooltip="Any output of the sampling that was recorded. Only its arrival counts: it makes this node "
-                    "wait for it.",
-                ),
-                io.Int.Input("steps", default=8, min=1, max=10_000, tooltip="Steps of the new schedule."),
-                io.Float.Input(
-                    "floor",
-                    default=0.05,
-                    min=0.001,
-                    max=1.0,
-                    step=0.01,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of the steps that is spread evenly however straight the run was. Larger is more "
-                    "careful; 1 ignores the measurement.",
-                ),
-            ],
-            outputs=[_sigmas_output()],
-        )
-
-    @classmethod
-    def execute(cls, trajectory, latent, steps: int, floor: float = 0.05) -> io.NodeOutput:
-        return io.NodeOutput(equal_error(steps, *trajectory.levels(), floor))
 
 
 class SamplerLabPlotSigmas(io.ComfyNode):
@@ -384,21 +242,21 @@ class SamplerLabPlotSigmas(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, names: str = "", model=None, **sigmas) -> io.NodeOutput:
-        kind, lines = _kind(model), names.splitlines()
+    def execute(cls, names: str = "", model: Any = None, **sigmas: torch.Tensor | None) -> io.NodeOutput:
+        parameterization, lines = _parameterization(model), names.splitlines()
         schedules = []
         for k in range(PLOTTED):
             levels = sigmas.get(f"sigmas_{k + 1}")
             if levels is None:
                 continue
             levels = levels.double().cpu()
-            if kind.is_flow and len(levels) and float(levels.max()) > 1:
+            if parameterization.is_flow and len(levels) and float(levels.max()) > 1:
                 raise ValueError(
                     f"sigmas_{k + 1} reaches {float(levels.max()):g}, but the model is a flow model, whose sigma runs "
                     "from 1 to 0; connect a scheduler made for this model, or disconnect the model."
                 )
             name = lines[k].strip() if k < len(lines) else ""
-            snr = kind.half_log_snr(levels)
+            snr = parameterization.half_log_snr(levels)
             schedules.append(Schedule(name or f"sigmas_{k + 1}", tuple(levels.tolist()), tuple(snr.tolist())))
         picture = plot_schedules(schedules, **ON_A_NODE)
         return io.NodeOutput(picture, ui=ui.PreviewImage(picture, cls=cls))
@@ -408,7 +266,6 @@ NODES = [
     SamplerLabScheduler,
     SamplerLabAnnealingScheduler,
     SamplerLabKSamplerSigmas,
-    SamplerLabRecordTrajectory,
-    SamplerLabEqualErrorScheduler,
+    *trajectory.NODES,
     SamplerLabPlotSigmas,
 ]

@@ -16,27 +16,27 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from .convention import check_choice
+from ..diffusion.options import Option
 from .run import Run
 from .steps import plan
 
-__all__ = ["FORMS", "core_dpmpp_2m", "core_gradient_estimation", "core_res_multistep", "is_comfyui_form"]
+__all__ = ["FORM", "comfyui_dpmpp_2m", "comfyui_gradient_estimation", "comfyui_res_multistep", "is_comfyui_form"]
 
 #: "core" is the name that "comfyui" had at first; graphs that were saved with it keep working.
-FORMS = ("auto", "comfyui", "core")
+FORM = Option(
+    "form",
+    "auto",
+    "auto: right on every model. comfyui: ComfyUI's own numbers, to repeat old pictures. core: the same, its old name.",
+    choices=("auto", "comfyui", "core"),
+)
 
 
 def is_comfyui_form(form: str) -> bool:
-    """Whether ComfyUI's own numbers are asked for.
-
-    Raises:
-        ValueError: ``form`` is none of :data:`FORMS`.
-    """
-    check_choice("form", form, FORMS)
+    """Whether ComfyUI's own numbers are asked for, under one name or the other."""
     return form != "auto"
 
 
-def core_gradient_estimation(run: Run, gamma: float) -> torch.Tensor:
+def comfyui_gradient_estimation(run: Run, gamma: float) -> torch.Tensor:
     """ComfyUI's ``sample_gradient_estimation`` and, if ``run`` captures u, its CFG++ form."""
     x, d_last = run.given, None
     for i, sigma, sigma_next in _levels(run):
@@ -54,7 +54,7 @@ def core_gradient_estimation(run: Run, gamma: float) -> torch.Tensor:
     return x
 
 
-def core_dpmpp_2m(run: Run) -> torch.Tensor:
+def comfyui_dpmpp_2m(run: Run) -> torch.Tensor:
     """ComfyUI's ``sample_dpmpp_2m`` and, if ``run`` captures u, its CFG++ form."""
     x, u_last, h_last = run.given, None, None
     for i, sigma, sigma_next in _levels(run):
@@ -77,7 +77,7 @@ def core_dpmpp_2m(run: Run) -> torch.Tensor:
     return x
 
 
-def core_res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
+def comfyui_res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
     """ComfyUI's ``sample_res_multistep_ancestral`` (eta = 0: ``sample_res_multistep``) and their CFG++ forms.
 
     The latter if ``run`` captures u. They leave (1 - e^-h)(D - u) out of every step but the first.

@@ -1,9 +1,9 @@
 """From a formula to a k-diffusion sampler.
 
-A sampler here is written as what it does on a :class:`Run`::
+A sampler here is written as what it does on a :class:`Run`, with its options listed once::
 
-    @sampler
-    def sample_example(run, eta=1.0):
+    @sampler(ETA)
+    def sample_example(run: Run, eta: float) -> torch.Tensor:
         x = run.x
         for step in run.steps():
             D, u = run.predict(x, step)
@@ -23,20 +23,40 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from ..diffusion.keyword_options import TakesOptions, takes
+from ..diffusion.options import Option
 from ..diffusion.parameterization import Parameterization
 from .run import Callback, Model, NoiseSampler, Run
 
-__all__ = ["Sampler", "cfg_pp", "check_choice", "check_not_negative", "sampler"]
+__all__ = ["Sampler", "cfg_pp", "sampler"]
 
-#: What :func:`sampler` makes: a function with k-diffusion's signature and the sampler's own options.
-Sampler = Callable[..., torch.Tensor]
+#: What :func:`sampler` makes: a function with k-diffusion's signature, and with the list of the sampler's own options.
+Sampler = TakesOptions[torch.Tensor]
 
 
-def _convention(walk: Callable[..., torch.Tensor], name: str, with_cfg_pp: bool) -> Sampler:
+def sampler(*options: Option) -> Callable[[Callable[..., torch.Tensor]], Sampler]:
+    """Decorator: ``walk(run, **options) -> x`` under k-diffusion's calling convention; see :class:`Run`.
+
+    Defaults and checks of the walk's keywords are those of ``options``, which it names in their order.
+    """
+
+    def decorate(walk: Callable[..., torch.Tensor]) -> Sampler:
+        return _under_convention(takes(*options)(walk), walk.__name__, with_cfg_pp=False)
+
+    return decorate
+
+
+def cfg_pp(plain: Sampler) -> Sampler:
+    """The CFG++ form of a sampler made by :func:`sampler`, under its name with ``_cfg_pp`` at the end."""
+    walk = cast(Any, plain).__wrapped__
+    return _under_convention(walk, walk.__name__.removesuffix("_cfg_pp") + "_cfg_pp", with_cfg_pp=True)
+
+
+def _under_convention(walk: TakesOptions[torch.Tensor], name: str, with_cfg_pp: bool) -> Sampler:
     @functools.wraps(walk)
     def sample(
         model: Model,
@@ -48,43 +68,21 @@ def _convention(walk: Callable[..., torch.Tensor], name: str, with_cfg_pp: bool)
         *values: Any,
         parameterization: Parameterization | None = None,
         noise_sampler: NoiseSampler | None = None,
-        **options: Any,
+        **keywords: Any,
     ) -> torch.Tensor:
         with torch.no_grad():
             run = Run(
                 model, x, sigmas, extra_args, callback, disable, parameterization, noise_sampler, cfg_pp=with_cfg_pp
             )
-            return walk(run, *values, **options).to(x.dtype)
+            return walk(run, *values, **keywords).to(x.dtype)
 
+    made = cast(Any, sample)
     # What help() and an editor show: k-diffusion's arguments, the walk's own options, ours.
+    del made.__signature__  # copied from the walk
     ours = list(inspect.signature(sample, follow_wrapped=False).parameters.values())
-    fixed = [p for p in ours if p.kind is p.POSITIONAL_OR_KEYWORD]
-    keywords = [p for p in ours if p.kind is p.KEYWORD_ONLY]
+    fixed = [each for each in ours if each.kind is each.POSITIONAL_OR_KEYWORD]
+    keyword_only = [each for each in ours if each.kind is each.KEYWORD_ONLY]
     own = list(inspect.signature(walk).parameters.values())[1:]
-    sample.__signature__ = inspect.Signature([*fixed, *own, *keywords], return_annotation="torch.Tensor")
-    sample.__name__ = sample.__qualname__ = name
-    return sample
-
-
-def sampler(walk: Callable[..., torch.Tensor]) -> Sampler:
-    """Decorator: ``walk(run, **options) -> x`` under k-diffusion's calling convention; see :class:`Run`."""
-    return _convention(walk, walk.__name__, with_cfg_pp=False)
-
-
-def cfg_pp(plain: Sampler) -> Sampler:
-    """The CFG++ form of a sampler made by :func:`sampler`, under its name with ``_cfg_pp`` at the end."""
-    walk = plain.__wrapped__
-    return _convention(walk, walk.__name__.removesuffix("_cfg_pp") + "_cfg_pp", with_cfg_pp=True)
-
-
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise a ``ValueError`` that names the option unless ``value`` is among ``allowed``."""
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(allowed)}.")
-
-
-def check_not_negative(**numbers: float) -> None:
-    """Raise a ``ValueError`` that names the first option that is negative or NaN."""
-    for name, number in numbers.items():
-        if not number >= 0:
-            raise ValueError(f"{name} is {number}; it must be 0 or more.")
+    made.__signature__ = inspect.Signature([*fixed, *own, *keyword_only], return_annotation="torch.Tensor")
+    made.__name__ = made.__qualname__ = name
+    return cast(Sampler, made)

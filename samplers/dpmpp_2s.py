@@ -3,7 +3,12 @@ r"""DPM-Solver++(2S) ancestral (Lu et al., arXiv 2211.01095), plain and with CFG
 Two model calls a step: one at the start, one at the midpoint in half log-SNR, :math:`s_m = \sqrt{s s'}`, reached by
 an Euler step. In VE coordinates
 
-.. math:: x_m = D + e^{-h/2}(x - u), \qquad x' = e^{-h}(x + D - u) + (1 - e^{-h})\, D_m.
+.. math:: x_m = D + e^{-h/2}(x - u), \qquad x' = e^{-h}(x + D - u) + (1 - e^{-h})\, D_m,
+
+and in the model's own, with :math:`\varepsilon = (x - \alpha u)/\sigma`,
+
+.. math:: x_m = \alpha_m D + \sigma_m \varepsilon, \qquad
+          x' = \alpha' D + \sigma' \varepsilon + \alpha' (1 - e^{-h}) (D_m - D).
 
 Without guidance u = D. The ancestral form aims at a lower level and adds noise (:meth:`Step.split`). Where h is
 infinite, at the last step and at a flow model's first from pure noise, the step is Euler's and takes one call.
@@ -20,30 +25,30 @@ import math
 
 import torch
 
-from .convention import cfg_pp, check_not_negative, sampler
-from .euler import euler_step
+from .convention import cfg_pp, sampler
+from .options import ETA, S_NOISE
 from .run import Run
-from .steps import blend
+from .steps import weighted_sum
 
 __all__ = ["sample_dpmpp_2s_ancestral", "sample_dpmpp_2s_ancestral_cfg_pp"]
 
 
-@sampler
-def sample_dpmpp_2s_ancestral(run: Run, eta: float = 1.0, s_noise: float = 1.0) -> torch.Tensor:
-    """DPM-Solver++(2S), order 2 at eta = 0, with ancestral noise. eta: share of noise; s_noise scales it."""
-    check_not_negative(eta=eta, s_noise=s_noise)
+@sampler(ETA, S_NOISE)
+def sample_dpmpp_2s_ancestral(run: Run, eta: float, s_noise: float) -> torch.Tensor:
+    """DPM-Solver++(2S), order 2 at eta = 0, with ancestral noise."""
     x = run.x
     for step in run.steps(may_rise=eta == 0.0):
         D, u = run.predict(x, step)
+        eps = step.noise(x, u)
         down, sigma_up = step.split(eta)
+        D_middle, c = None, 0.0
         if down.is_finite:
-            middle = run.parameterization.sigma_from_ve(math.sqrt(down.s * down.s_next))
-            x_middle = euler_step(x, D, u, step.until(middle, run.parameterization))
-            D_middle, _ = run.denoise(x_middle, middle)
-            kept = down.ratio * down.alpha  # alpha'·e^{-h}
-            x = blend((down.ratio, x), (kept, D), (-kept, u), (down.alpha_next - kept, D_middle))
-        else:
-            x = euler_step(x, D, u, down)
+            sigma_middle = run.parameterization.sigma_from_ve(math.sqrt(down.s * down.s_next))
+            middle = step.until(sigma_middle, run.parameterization)
+            x_middle = weighted_sum((middle.alpha_next, D), (middle.sigma_next, eps))
+            D_middle, _ = run.denoise(x_middle, sigma_middle)
+            c = -down.alpha_next * math.expm1(-down.h)
+        x = weighted_sum((down.alpha_next, D), (down.sigma_next, eps), (c, D_middle), (-c, D))
         x = run.add_noise(x, sigma_up * s_noise, step)
     return x
 

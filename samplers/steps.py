@@ -2,13 +2,13 @@ r"""One step between two noise levels, in numbers that stay finite on every mode
 
 With :math:`x = \alpha x_0 + \sigma\varepsilon` and :math:`s = \sigma/\alpha`, division by :math:`\alpha` turns every
 model into a variance-exploding one, where samplers are published: :math:`x/\alpha`, level :math:`s`, half log-SNR
-:math:`\lambda = -\log s`, step :math:`h = \lambda' - \lambda`. A step there that is linear in ``x`` and in predictions,
+:math:`\lambda = -\log s`, step :math:`h = \lambda' - \lambda`. A step there goes to the predicted image D, puts the
+noise back that the prediction u leaves, and adds what its order asks for. Multiplied by :math:`\alpha'` it is
 
-.. math:: x'/\alpha' = (s'/s)\, x/\alpha + \sum_k b_k D_k \quad\Longleftrightarrow\quad
-          x' = (\sigma'/\sigma)\, x + \alpha' \sum_k b_k D_k,
+.. math:: \varepsilon = (x - \alpha u)/\sigma, \qquad x' = \alpha' D + \sigma' \varepsilon + \alpha' \sum_k b_k D_k,
 
-is finite in the model's own coordinates even where :math:`\alpha = 0` (a flow model's pure noise): the limit is taken
-by algebra, once, here. All numbers are Python floats, computed before the first model call.
+which divides by no :math:`\alpha`: it holds in the model's own coordinates even where :math:`\alpha = 0`, a flow
+model's pure noise. All numbers are Python floats, computed before the first model call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 
 from ..diffusion.parameterization import Parameterization
 
-__all__ = ["PURE_NOISE", "Step", "blend", "plan"]
+__all__ = ["PURE_NOISE", "Step", "plan", "weighted_sum"]
 
 #: A run that starts at this level (VE) or above starts at pure noise: sigma = 0.9999 of a flow model. No VE model's
 #: schedule reaches it (zero terminal SNR: 4,518).
@@ -45,10 +45,12 @@ class Step:
     s_next: float
     from_pure_noise: bool = False
 
-    @property
-    def ratio(self) -> float:
-        """sigma'/sigma: the share of ``x`` that a step keeps."""
-        return self.sigma_next / self.sigma
+    def noise(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """The noise in ``x`` at the start of the step, if its image is ``u``: eps = (x - alpha·u)/sigma.
+
+        A new tensor. At a flow's pure noise alpha is 0, and all of x is noise.
+        """
+        return torch.sub(x, u, alpha=self.alpha).div_(self.sigma)
 
     @property
     def h(self) -> float:
@@ -136,22 +138,13 @@ def plan(sigmas: torch.Tensor, parameterization: Parameterization, may_rise: boo
     ]
 
 
-def blend(*terms: tuple[float, torch.Tensor | None]) -> torch.Tensor:
-    """The sum of weight·tensor over ``terms``, in one new tensor like the first one that counts.
+def weighted_sum(*terms: tuple[float, torch.Tensor | None]) -> torch.Tensor:
+    """The sum of weight·tensor over ``terms``, in one new tensor.
 
-    Terms that name the same tensor are added up first, and a weight of 0 leaves its term out (its tensor may be None).
-    So a CFG++ formula whose unconditional prediction *is* the prediction costs, and gives, what the plain one does.
+    A term of weight 0 is left out, so what it would weigh need not exist yet (None).
     """
-    weights: dict[int, float] = {}
-    tensors: dict[int, torch.Tensor | None] = {}
-    for weight, tensor in terms:
-        key = id(tensor)
-        weights[key] = weights.get(key, 0.0) + weight
-        tensors[key] = tensor
-    kept = [key for key, weight in weights.items() if weight != 0.0]
-    if not kept:
-        return torch.zeros_like(terms[0][1])
-    total = tensors[kept[0]] * weights[kept[0]]
-    for key in kept[1:]:
-        total.add_(tensors[key], alpha=weights[key])
+    (weight, first), *others = (term for term in terms if term[0] != 0.0)
+    total = first * weight
+    for weight, tensor in others:
+        total.add_(tensor, alpha=weight)
     return total

@@ -24,22 +24,22 @@ HOOKS = "sampler_post_cfg_function"
 
 
 class UnconditionalPrediction:
-    """Listens to the model calls made with ``self.extra_args``."""
+    """Records u of the model calls made with ``self.extra_args``."""
 
     def __init__(self, extra_args: dict[str, Any]) -> None:
         options = dict(extra_args.get("model_options") or {})
-        options[HOOKS] = [*options.get(HOOKS, ()), self._listen]
+        options[HOOKS] = [*options.get(HOOKS, ()), self._record]
         # At CFG 1 the host would not compute u at all.
         options["disable_cfg1_optimization"] = True
         self.extra_args = {**extra_args, "model_options": options}
-        self._heard: torch.Tensor | None = None
+        self._recorded: torch.Tensor | None = None
         self._warned = False
 
-    def _listen(self, args: dict[str, Any]) -> torch.Tensor:
+    def _record(self, args: dict[str, Any]) -> torch.Tensor:
         # Without negative conditioning (BasicGuider) the host passes zeros, which are no prediction.
         negative = args.get("uncond")
         absent = negative is None or (isinstance(negative, (list, tuple)) and not negative)
-        self._heard = None if absent else args["uncond_denoised"]
+        self._recorded = None if absent else args["uncond_denoised"]
         return args["denoised"]
 
     def take(self, denoised: torch.Tensor) -> torch.Tensor:
@@ -47,10 +47,10 @@ class UnconditionalPrediction:
 
         When there was none it is ``denoised`` itself, with which CFG++ is the plain sampler; one warning says so.
         """
-        heard, self._heard = self._heard, None
-        if heard is None:
+        u, self._recorded = self._recorded, None
+        if u is None:
             if not self._warned:
                 logging.warning("CFG++ needs negative conditioning and got none: sampling goes on without CFG++.")
                 self._warned = True
             return denoised
-        return heard
+        return u

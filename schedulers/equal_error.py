@@ -14,20 +14,35 @@ from __future__ import annotations
 
 import torch
 
+from ..diffusion.keyword_options import takes
+from ..diffusion.options import Option
+from ..diffusion.tensors import rms
 from .checks import check_steps
 
-__all__ = ["equal_error"]
+__all__ = ["FLOOR", "equal_error"]
+
+FLOOR = Option(
+    "floor",
+    0.05,
+    "Share of the steps that is spread evenly however straight the run was. Larger is more careful; 1 ignores the "
+    "measurement.",
+    above=0.0,
+    maximum=1.0,
+    step=0.01,
+    advanced=True,
+    added_later=True,
+)
 
 
-def equal_error(n: int, sigmas: torch.Tensor, denoised: torch.Tensor, floor: float = 0.05) -> torch.Tensor:
+@takes(FLOOR)
+def equal_error(n: int, sigmas: torch.Tensor, denoised: torch.Tensor, floor: float) -> torch.Tensor:
     """``n`` levels from the first recorded to the last, then 0: ``[n + 1]``.
 
     Args:
         n: number of steps.
         sigmas: recorded levels in the model's own units, falling, greater than 0, ``[m]``.
         denoised: D at each of them along one run, ``[m, ...]``; a mean over everything else is taken.
-        floor: the share of W that is spread evenly over the range however flat the path is, in (0, 1]; it keeps steps
-            from growing without bound where D happens to rest.
+        floor: the share of W; it keeps steps from growing without bound where D happens to rest.
 
     Raises:
         ValueError: fewer than three records, sigmas that do not fall to above 0, D that is not finite, a floor outside
@@ -41,9 +56,7 @@ def equal_error(n: int, sigmas: torch.Tensor, denoised: torch.Tensor, floor: flo
     sigmas = sigmas.double().cpu()
     if not bool((sigmas[1:] < sigmas[:-1]).all()) or not float(sigmas[-1]) > 0:
         raise ValueError("the trajectory's sigmas must fall and stay above 0; leave out the final 0.")
-    if not 0 < floor <= 1:
-        raise ValueError(f"floor is {floor:g}; choose it above 0 and up to 1.")
-    change = (denoised[1:].double() - denoised[:-1].double()).flatten(1).square().mean(1).sqrt().cpu()
+    change = rms(denoised[1:].double() - denoised[:-1].double()).cpu()
     if not bool(torch.isfinite(change).all()):
         raise ValueError("the trajectory's predictions contain NaN or infinity; record a run that worked.")
     # With dD/dsigma constant between two records, |x''| is c/sigma there, and W is linear in sqrt(sigma).

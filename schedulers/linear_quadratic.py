@@ -10,20 +10,33 @@ from __future__ import annotations
 
 import torch
 
+from ..diffusion.keyword_options import takes
+from ..diffusion.options import Option
 from .checks import check_steps
 
 __all__ = ["linear_quadratic"]
 
+THRESHOLD = Option(
+    "threshold",
+    0.025,
+    "The share of the way that the first half of the steps goes.",
+    minimum=0.0001,
+    maximum=0.5,
+    step=0.001,
+    advanced=True,
+    added_later=True,
+)
 
+
+@takes(THRESHOLD)
 def linear_quadratic(
-    n: int, sigma_max: float = 1.0, threshold: float = 0.025, linear_steps: int | None = None
+    n: int, sigma_max: float = 1.0, *, threshold: float, linear_steps: int | None = None
 ) -> torch.Tensor:
     """``n`` steps from ``sigma_max`` to 0, ``[n + 1]``.
 
     Args:
         n: number of steps.
         sigma_max: where it starts, in the model's own units.
-        threshold: the share of the path that the linear steps cover.
         linear_steps: how many there are; half of all if None.
 
     Raises:
@@ -37,7 +50,7 @@ def linear_quadratic(
     linear = n // 2 if linear_steps is None else linear_steps
     if not 1 <= linear < n:
         raise ValueError(f"linear_steps is {linear} of {n} steps; at least one must be linear and one quadratic.")
-    if not 0 < threshold * n < linear:
+    if not threshold * n < linear:
         raise ValueError(
             f"threshold is {threshold:g}, which {linear} linear steps of {n} cannot start slowly to; "
             f"choose it between 0 and {linear / n:g}."

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from pathlib import Path
 
 from inside_host import enter_host, sentence
 
@@ -13,9 +14,12 @@ import comfy.model_sampling as model_sampling  # noqa: E402
 import comfy.samplers as host_samplers  # noqa: E402
 from sampler_lab.host.registration import register, register_sampler, register_scheduler  # noqa: E402
 from sampler_lab.host.samplers import catalogue_sampler, drops_penultimate_sigma  # noqa: E402
-from sampler_lab.host.schedulers import SCHEDULES, ScheduleOptions, schedule_sigmas  # noqa: E402
+from sampler_lab.host.schedulers import schedule_sigmas  # noqa: E402
 from sampler_lab.host.trajectory import Trajectory, recording  # noqa: E402
 from sampler_lab.samplers import CATALOGUE  # noqa: E402
+from sampler_lab.schedulers import CATALOGUE as SCHEDULES  # noqa: E402
+
+STORED = Path(__file__).parents[1] / "schedulers" / "fixtures" / "release_0.1.0.json"
 
 
 class Heard(logging.Handler):
@@ -110,20 +114,30 @@ def schedules() -> dict:
     found = {}
     for kind, sampling in kinds().items():
         ends = [float(sampling.sigma_max), float(sampling.sigma_min)]
-        for name in SCHEDULES:
+        for each in SCHEDULES:
             for steps in (1, 4, 20):
-                sigmas = host_samplers.calculate_sigmas(sampling, f"lab_{name}", steps)
-                found[f"{kind} {name} {steps}"] = [ends, sigmas.tolist()]
+                sigmas = host_samplers.calculate_sigmas(sampling, each.dropdown_name, steps)
+                found[f"{kind} {each.name} {steps}"] = [ends, sigmas.tolist()]
     return found
+
+
+def stored() -> list[list[float]]:
+    """What the schedules of the first release were asked, answered now; ``scaled`` is a flow on stronger noise."""
+    models = kinds() | {"scaled": kinds()["flow"]}
+    models["scaled"].noise_scale = 8.0
+    rows = json.loads(STORED.read_text(encoding="utf-8"))["results"]
+    return [
+        schedule_sigmas(row["schedule"], models[row["model"]], row["steps"], **row["options"]).tolist() for row in rows
+    ]
 
 
 def refusals() -> dict:
     flow, edm = kinds()["flow"], kinds()["edm"]
     return {
         "name": sentence(schedule_sigmas, "fastest", flow, 4),
-        "flow range": sentence(schedule_sigmas, "angle", flow, 4, ScheduleOptions(sigma_max=10.0)),
-        "range": sentence(schedule_sigmas, "poly_rho", edm, 4, ScheduleOptions(sigma_max=1.0, sigma_min=2.0)),
-        "kind of sampler": sentence(recording, object(), Trajectory()),
+        "flow range": sentence(schedule_sigmas, "angle", flow, 4, sigma_max=10.0),
+        "range": sentence(schedule_sigmas, "poly_rho", edm, 4, sigma_max=1.0, sigma_min=2.0),
+        "another sampler": sentence(recording, object(), Trajectory()),
         "empty trajectory": sentence(Trajectory().levels),
     }
 
@@ -133,10 +147,9 @@ def measure() -> dict:
     return {
         "registration": registration(),
         "schedules": schedules(),
+        "stored": stored(),
         "refused": refusals(),
-        "range": schedule_sigmas(
-            "trailing", kinds()["flow"], 3, ScheduleOptions(sigma_max=0.9, sigma_min=0.3)
-        ).tolist(),
+        "range": schedule_sigmas("trailing", kinds()["flow"], 3, sigma_max=0.9, sigma_min=0.3).tolist(),
         "drops": [
             [
                 name

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from inside_host import found_by
+from sampler_lab import schedulers
 from sampler_lab.samplers import CATALOGUE
 
-SCHEDULES = ("poly_rho", "half_log_snr", "angle", "linear_quadratic", "trailing")
+SCHEDULES = tuple(each.name for each in schedulers.CATALOGUE)
+STORED = Path(__file__).parents[1] / "schedulers" / "fixtures" / "release_0.1.0.json"
 KINDS = ("eps", "v", "edm", "flow", "flux")
 
 pytestmark = pytest.mark.host
@@ -74,6 +78,16 @@ def test_even_in_half_log_snr_is_even_on_every_model(probe, kind):
     assert lengths == pytest.approx([lengths[0]] * len(lengths), rel=1e-3)
 
 
+def test_every_schedule_is_what_it_was_in_the_first_release(probe):
+    """To the bit on the machine that stored them; elsewhere a float32 may be rounded the other way."""
+    release = json.loads(STORED.read_text(encoding="utf-8"))
+    same_machine = release["machine"] == f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+    assert len(probe["stored"]) == len(release["results"]) == 225
+    for row, found in zip(release["results"], probe["stored"], strict=True):
+        expected = torch.tensor(row["sigmas"]).tolist()
+        assert found == (expected if same_machine else pytest.approx(expected, rel=1e-6)), row
+
+
 def test_trailing_keeps_to_the_range(probe):
     sigmas = probe["range"]
     assert 0.89 < sigmas[0] <= 0.9
@@ -93,7 +107,7 @@ def test_the_samplers_that_lose_their_penultimate_sigma_are_recognised(probe):
         ("name", "no schedule is called 'fastest'; choose one of poly_rho"),
         ("flow range", "0 < sigma_min < sigma_max <= 1, for this is a flow model"),
         ("range", "sigma_min is 2 and sigma_max 1"),
-        ("kind of sampler", "steps cannot be recorded"),
+        ("another sampler", "steps cannot be recorded"),
         ("empty trajectory", "the trajectory is empty; connect Record Trajectory"),
     ],
 )

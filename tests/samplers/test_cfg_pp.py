@@ -13,7 +13,11 @@ from sampler_lab.schedulers import poly_rho
 
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
 EVERY = pytest.mark.parametrize("sampler", CATALOGUE, ids=lambda e: e.name)
-CFG_PP = pytest.mark.parametrize("sampler", [e for e in CATALOGUE if e.cfg_pp], ids=lambda e: e.name)
+NAMES = {e.name for e in CATALOGUE}
+#: CFG++ forms of samplers that are there without it, too.
+CFG_PP = pytest.mark.parametrize(
+    "sampler", [e for e in CATALOGUE if e.cfg_pp and e.family in NAMES], ids=lambda e: e.name
+)
 NOISE = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
@@ -32,11 +36,43 @@ def sample(function, parameterization, *, guided=True, scale=0.6, sigmas=None, m
 @BOTH
 @CFG_PP
 def test_without_guidance_each_is_its_base(sampler, parameterization):
-    base = entry(sampler.name.removesuffix("_cfg_pp"))
+    base = entry(sampler.family)
     expected = sample(base.function, parameterization, guided=False)
     assert torch.allclose(sample(sampler.function, parameterization, guided=False), expected, rtol=1e-10, atol=1e-10)
     # ... and with guidance it is something else, or the line above would prove nothing.
     assert (sample(sampler.function, parameterization) - sample(base.function, parameterization)).abs().max() > 1e-2
+
+
+@BOTH
+@CFG_PP
+@pytest.mark.parametrize("start", ["a finite level", "pure noise"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_with_u_equal_to_D_each_is_its_base_to_the_bit(sampler, parameterization, dtype, start):
+    """Whatever tensor u is in: a copy of D is the same prediction. With the sampler's own noise."""
+    first = 20.0 if start == "a finite level" else 2e5
+    s = torch.tensor([first, 9.0, 4.0, 1.5, 0.6, 0.2, 0.0], dtype=torch.float64)
+    sigmas = parameterization.sigma_from_ve(s)
+    if start == "pure noise" and parameterization is CONST:
+        sigmas[0] = 1.0
+    inner = GuidedModel(parameterization, GUIDED)
+    copies = []
+
+    def model(x, sigma, model_options=None, seed=None):
+        D = inner(x.double(), sigma).to(x.dtype)
+        for hook in (model_options or {}).get("sampler_post_cfg_function", []):
+            copies.append(D.clone())
+            D = hook({"denoised": D, "uncond_denoised": copies[-1], "uncond": ["negative"]})
+        return D
+
+    x = (NOISE * sigmas[0]).to(dtype)
+    base = entry(sampler.family).function
+    plain, with_u = (
+        function(model, x, sigmas, {"seed": 4}, None, True, parameterization=parameterization)
+        for function in (base, sampler.function)
+    )
+    assert copies
+    assert torch.isfinite(plain).all()
+    assert torch.equal(with_u, plain)
 
 
 @BOTH
@@ -155,7 +191,7 @@ def test_dpmpp_2m_cfg_pp_is_the_published_step(parameterization):
 
 @CFG_PP
 def test_without_negative_conditioning_it_is_the_plain_sampler_and_says_so_once(sampler, caplog):
-    base = entry(sampler.name.removesuffix("_cfg_pp"))
+    base = entry(sampler.family)
     with caplog.at_level(logging.WARNING):
         found = sample(sampler.function, CONST, model=GuidedModel(CONST, GUIDED, PRIOR, 0.6, negative=None))
     expected = sample(base.function, CONST, model=GuidedModel(CONST, GUIDED, PRIOR, 0.6, negative=None))
@@ -169,7 +205,7 @@ def test_without_negative_conditioning_it_is_the_plain_sampler_and_says_so_once(
 def test_cfg_1_keeps_the_unconditional_prediction(sampler, caplog):
     """The host skips u at CFG 1 unless asked; CFG++ at scale 1 is the conditional image and unconditional noise."""
     found = sample(sampler.function, VE, scale=1.0)
-    base = sample(entry(sampler.name.removesuffix("_cfg_pp")).function, VE, scale=1.0)
+    base = sample(entry(sampler.family).function, VE, scale=1.0)
     assert not caplog.records
     assert (found - base).abs().max() > 1e-2
 

@@ -7,7 +7,9 @@ import inspect
 import pytest
 import torch
 from problems import CONST, GUIDED, ONE_GAUSSIAN, PRIOR, VE, GuidedModel
-from sampler_lab.samplers import CATALOGUE, entry
+from sampler_lab import samplers
+from sampler_lab.samplers import CATALOGUE, convention, entry
+from sampler_lab.samplers.options import ETA
 
 EVERY = pytest.mark.parametrize("sampler", CATALOGUE, ids=lambda e: e.name)
 BOTH = pytest.mark.parametrize("parameterization", [VE, CONST], ids=lambda p: p.name)
@@ -233,9 +235,40 @@ def test_signature_and_catalogue_agree(sampler):
     assert set(sampler.noiseless) <= set(options)
     assert sampler.function.__doc__
     for option in sampler.options:
-        assert (
-            (option.default in option.choices) if option.choices else option.minimum <= option.default <= option.maximum
-        )
+        option.check(option.default)
+        assert option.choices or option.minimum <= option.default <= option.maximum
+        assert option.description in sampler.function.__doc__
+
+
+def test_options_may_be_given_by_place_and_none_beside_them():
+    x, model = noise((2, 4)), guided()
+    given = (model, x, SIGMAS, {"seed": 3}, None, True)
+    by_name = sample(entry("er_sde"), x, solver_type="ode", max_stage=2)
+    assert torch.equal(entry("er_sde").function(*given, "ode", 2), by_name)
+    with pytest.raises(TypeError, match="gamma"):
+        sample(entry("euler"), x, gamma=2.0)
+
+
+def test_an_option_without_a_parameter_is_noticed_at_once():
+    def sample_other(run, strength):
+        return run.x
+
+    with pytest.raises(TypeError, match="sample_other takes no eta"):
+        convention.sampler(ETA)(sample_other)
+
+
+@EVERY
+def test_the_package_exports_what_the_catalogue_lists(sampler):
+    name = f"sample_{sampler.name}"
+    assert getattr(samplers, name) is sampler.function
+    assert name in samplers.__all__
+    assert name in dir(samplers)
+
+
+def test_the_package_exports_latent_daps_when_it_is_asked_for_and_nothing_else():
+    assert samplers.sample_latent_daps.__name__ == "sample_latent_daps"
+    with pytest.raises(AttributeError, match="sample_heun"):
+        _ = samplers.sample_heun
 
 
 def test_catalogue_names():

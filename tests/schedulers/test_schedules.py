@@ -106,7 +106,7 @@ def test_linear_quadratic_of_one_step_and_another_scale():
     [
         ({"n": 0}, "steps is 0"),
         ({"n": 8, "threshold": 0.5}, "between 0 and 0.5"),
-        ({"n": 8, "threshold": 0.0}, "between 0 and 0.5"),
+        ({"n": 8, "threshold": 0.0}, "threshold is 0.0; it must be a number between 0.0001 and 0.5"),
         ({"n": 8, "linear_steps": 8}, "linear_steps is 8"),
         ({"n": 8, "sigma_max": -1.0}, "sigma_max is -1"),
     ],
