@@ -41,7 +41,7 @@ def replace_amplitudes(spectrum: torch.Tensor, y: torch.Tensor, mask: torch.Tens
 
 def amplitudes(measurement: Measurement) -> torch.Tensor:
     """The measured amplitudes ``[1, C, h, w]``, also where intensities were measured."""
-    if phase_retrieval_of(measurement).kind == "intensity":
+    if phase_retrieval_of(measurement).quantity == "intensity":
         return measurement.y.clamp_min(0).sqrt()
     return measurement.y
 

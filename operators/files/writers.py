@@ -1,15 +1,15 @@
-"""Arrays and texts into files: each file is written beside its place and moved there, so it is whole or not there."""
+"""Arrays and texts into files of the format that their names end in."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["replacing", "write_arrays"]
+from ...diffusion.files import replacing
+
+__all__ = ["write_arrays"]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
@@ -29,20 +29,6 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str
         raise ValueError(
             f"{path.name!r} needs the Python package {package}: pip install {package}, or save as .npz."
         ) from None
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; it takes the place of ``path`` in one step when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # before the move: a power cut must not leave an empty file under the name
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:

@@ -16,9 +16,9 @@ from editor import not_of_the_editor
 from operator_problems import picture
 from PIL import Image
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
-from sampler_lab.operators import PhaseRetrieval
+from sampler_lab.operators import GaussianNoise, PhaseRetrieval
 from sampler_lab.operators.files import load_measurement, save_measurement
-from sampler_lab.operators.preview import log_amplitude
+from sampler_lab.operators.preview import preview
 from scipy.io import savemat
 
 pytestmark = pytest.mark.host
@@ -89,7 +89,7 @@ def shown(client, result):
 
 
 def as_shown(measurement):
-    return (log_amplitude(measurement)[0].movedim(0, -1).numpy() * 255).astype(int)
+    return (preview(measurement)[0].movedim(0, -1).numpy() * 255).astype(int)
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -136,7 +136,7 @@ def test_save_and_load(client, photograph, tmp_path, extension):
 
 def test_a_file_of_ones_own(client, tmp_path):
     """Intensities in somebody's units, one channel, dead pixels as -1, zero frequency in the corner."""
-    truth = PhaseRetrieval(channels="mean", noise_sigma=0.0).measure(picture(1, 32, 32), 0)
+    truth = PhaseRetrieval(channels="mean", noise=GaussianNoise(0.0)).measure(picture(1, 32, 32), 0)
     counts = (torch.fft.ifftshift(truth.y[0, 0], dim=(-2, -1)).square() * 1e4).numpy()
     counts[5, 7] = -1
     np.savez(tmp_path / "detector_counts.npz", frame=counts)

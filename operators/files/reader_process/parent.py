@@ -53,20 +53,20 @@ class ReaderProcess:
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if running else None
 
-    def arrays(self, path: Path, kind: str, interrupt: Callable[[], None]) -> list[dict[str, Any]]:
+    def arrays(self, path: Path, file_format: str, interrupt: Callable[[], None]) -> list[dict[str, Any]]:
         """Name, shape, dtype, stored bytes and reason of refusal of every array in the file."""
-        head, _ = self._ask(path, {"do": "list", "kind": kind}, interrupt, SECONDS)
+        head, _ = self._ask(path, {"do": "list", "format": file_format}, interrupt, SECONDS)
         return head["arrays"]
 
     def read(
-        self, path: Path, kind: str, name: str, frame: int | None, size: int, interrupt: Callable[[], None]
+        self, path: Path, file_format: str, name: str, frame: int | None, size: int, interrupt: Callable[[], None]
     ) -> np.ndarray:
         """The values of one array, or of one index of its first axis: some ``size`` bytes.
 
         Raises:
             ValueError: damaged, too slow, too large, a package is missing: one sentence each.
         """
-        request = {"do": "read", "kind": kind, "name": name, "frame": frame}
+        request = {"do": "read", "format": file_format, "name": name, "frame": frame}
         head, content = self._ask(path, request, interrupt, SECONDS + size / BYTES_PER_SECOND)
         if "text" in head:
             return np.array(head["text"], dtype=str).reshape(head["shape"])
