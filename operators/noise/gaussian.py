@@ -38,16 +38,14 @@ class GaussianNoise(NoiseModel):
 
     noise_sigma: float = option(
         0.05,
-        "Standard deviation of the noise on each recorded value. 0.05 is usual and strong: most amplitudes are "
-        "smaller. 0: no noise. Above 1 nothing would be left to see.",
+        "Standard deviation of the noise on each recorded value, in its units. 0: no noise.",
         minimum=0.0,
         maximum=1e9,
         step=0.01,
     )
     clip_negative: bool = option(
         True,
-        "Noise can push small amplitudes below 0, which no instrument reports: set those to 0. Off: keep them, as "
-        "published runs do.",
+        "Set what noise pushes below 0 to 0, as an instrument does whose values are never negative. Off: keep it.",
     )
 
     @property

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from editor import not_of_the_editor
+from inside_host import found_by
 from operator_problems import picture
 from PIL import Image
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
-from sampler_lab.operators import GaussianNoise, PhaseRetrieval
+from sampler_lab.operators import OPERATORS, GaussianNoise, PhaseRetrieval
 from sampler_lab.operators.files import load_measurement, save_measurement
 from sampler_lab.operators.preview import preview
 from scipy.io import savemat
@@ -255,6 +256,20 @@ def test_cancelling_ends_a_reading_that_hangs(client, server, photograph):
     assert readers_of(server.pid) == []
     result = client.run(loading(file="cancelled/file_00002.mat [output]"), timeout=300)  # and the next one is read
     assert shown(client, result).shape == (48, 36, 3)
+
+
+def test_any_operator_of_the_catalogue_can_have_a_node(comfyui):
+    """Its inputs follow from its options; the camera without colours, which has no node in the editor, as one."""
+    found = found_by("operator_nodes_probe.py", comfyui)
+    assert set(found["inputs"]) == set(OPERATORS)
+    for name, inputs in found["inputs"].items():
+        assert inputs["same"], name
+        assert inputs["untold"] == [], name
+        assert {"noise", "noise_sigma", "clip_negative"} <= set(inputs["values"]), name
+    assert found["inputs"]["grey"]["values"]["clip_negative"] is False
+    assert found["grey"]["error"] < 1e-6
+    assert found["grey"]["shown"] == [1, 8, 6, 3]
+    assert found["grey"]["wrong"] == "noise is 'salt'; choose one of gaussian, poisson."
 
 
 @pytest.mark.browser
