@@ -71,9 +71,11 @@ class Option:
             return isinstance(value, bool)
         if not self.is_number:
             return isinstance(value, str) and (not self.choices or value in self.choices)
-        kind = Integral if self.is_whole else Real
-        if isinstance(value, bool) or not isinstance(value, kind):
+        if isinstance(value, bool) or not isinstance(value, Integral if self.is_whole else Real):
             return False
+        return self._is_within(value)
+
+    def _is_within(self, value: Any) -> bool:
         if not isinstance(value, Integral) and not math.isfinite(value):  # an int may be too long to be a float
             return False
         return (

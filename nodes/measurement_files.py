@@ -128,7 +128,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str = "", **_) -> str:
+    def fingerprint_inputs(cls, file: str = "", **_: Any) -> str:
         path = find_file(file)
         parts = [
             part for part in (path, path.with_suffix(".json")) if part.is_file()

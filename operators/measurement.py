@@ -11,6 +11,7 @@ import torch
 
 from ..diffusion.fingerprint import tensor_sha256
 from .noise import NoiseModel
+from .recording import ReadOptions
 from .symmetry import Symmetry
 
 __all__ = ["ForwardModel", "Measurement"]
@@ -47,6 +48,8 @@ class ForwardModel(Protocol):
     def caution(self, image_shape: tuple[int, int]) -> str | None: ...
 
     def shade(self, y: torch.Tensor, decades: float) -> torch.Tensor: ...
+
+    def from_recording(self, y: torch.Tensor, mask: torch.Tensor | None, options: ReadOptions) -> Measurement: ...
 
     def to_dict(self) -> dict[str, Any]: ...
 

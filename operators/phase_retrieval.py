@@ -118,7 +118,7 @@ class PhaseRetrieval(Operator):
 
     def spectrum(self, u: torch.Tensor) -> torch.Tensor:
         """F(pad(u)), complex, ``[N, C, h, w]``."""
-        return centred_fft2(zero_pad(u, self.measurement_shape(tuple(u.shape[-2:]))[1:]))
+        return centred_fft2(zero_pad(u, self.measurement_shape((u.shape[-2], u.shape[-1]))[1:]))
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         spectrum = self.spectrum(self.object(image))

@@ -46,13 +46,13 @@ def hybrid_input_output(
     operator = phase_retrieval_of(measurement)
     y, mask = amplitudes(measurement).clamp_min(0), measurement.mask
     low, high = (0.0, 1.0) if operator.signal_range == "0..1" else (-1.0, 1.0)
-    shape = (y.shape[1], *measurement.image_shape)
+    shape, frame = (y.shape[1], *measurement.image_shape), (y.shape[-2], y.shape[-1])
     starts = [
         torch.rand(shape, generator=torch.Generator().manual_seed((seed * 1_000_003 + k) % 2**63), dtype=y.dtype)
         for k in range(restarts)
     ]
-    inside = zero_pad(torch.ones(shape, dtype=torch.bool, device=y.device), tuple(y.shape[-2:]))
-    u = zero_pad(low + (high - low) * torch.stack(starts).to(y.device), tuple(y.shape[-2:]))
+    inside = zero_pad(torch.ones(shape, dtype=torch.bool, device=y.device), frame)
+    u = zero_pad(low + (high - low) * torch.stack(starts).to(y.device), frame)
     for i in range(iterations):
         observer.raise_if_cancelled()
         p = centred_ifft2(replace_amplitudes(centred_fft2(u), y, mask)).real

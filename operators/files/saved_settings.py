@@ -72,12 +72,13 @@ def checked(settings: Mapping[str, Any], file: str) -> SavedSettings:
         )
     said = settings.get("operator")
     name = said.get("operator") if isinstance(said, dict) else None
-    if "operator" in settings and not (isinstance(name, str) and name in OPERATORS):
+    kind = OPERATORS.get(name) if isinstance(name, str) else None
+    if "operator" in settings and kind is None:
         raise ValueError(
             f"{file!r} was saved with the operator {_short(name)}, which this version does not know; update."
         )
     missing = [key for key in ("operator", *_MEASUREMENT) if key not in settings]
-    if missing:
+    if missing or kind is None or not isinstance(said, dict):
         raise ValueError(f"{file!r} lacks {', '.join(missing)} in its settings; save the measurement again.")
     try:
         NOISE_FLOOR.check(settings["noise_floor"])
@@ -86,7 +87,7 @@ def checked(settings: Mapping[str, Any], file: str) -> SavedSettings:
                 f"image_shape is {_short(settings['image_shape'])}; it must be [rows, columns], each a whole number "
                 f"from 1 to {LARGEST_SIDE}."
             )
-        operator = OPERATORS[name].from_dict(said)
+        operator = kind.from_dict(said)
     except ValueError as problem:
         raise ValueError(f"save {file!r} again, its settings cannot be used: {problem}") from None
     rows, columns = settings["image_shape"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
     with path.open("wb") as file:  # given a name, numpy would append .npz to it
-        np.savez_compressed(file, **arrays, **{name: np.array(value) for name, value in text.items()})
+        everything: dict[str, Any] = {**arrays, **{name: np.array(value) for name, value in text.items()}}
+        np.savez_compressed(file, **everything)
 
 
 def _write_mat(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
@@ -48,8 +50,8 @@ def _write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str,
     with h5py.File(path, "w") as file:
         for name, value in arrays.items():
             file.create_dataset(name, data=value, compression="gzip" if value.ndim else None)
-        for name, value in text.items():
-            file[name] = value
+        for name, sentence in text.items():
+            file[name] = sentence
 
 
 _WRITERS: dict[str, Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]] = {

@@ -49,8 +49,7 @@ class GaussianNoise(NoiseModel):
     )
 
     @property
-    def never_negative(self) -> bool:  # type: ignore[override]
-        """Clipped values are not."""
+    def never_negative(self) -> bool:
         return self.clip_negative
 
     def draw(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

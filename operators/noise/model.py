@@ -3,6 +3,7 @@ r"""What a noise model is, and the residual that the truth itself leaves: the no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from ...diffusion.options import Options
 __all__ = ["NoiseModel"]
 
 
+@dataclass(frozen=True)
 class NoiseModel(Options, ABC):
     """How y scatters around the noiseless values a = A(x), every value by itself.
 
@@ -19,13 +21,17 @@ class NoiseModel(Options, ABC):
 
     name: in prompts and files.
     summary: half a sentence after the name, for the list that people choose from.
-    never_negative: whether no recorded value is below 0.
+    noise_sigma: its size: the standard deviation in y, or what is nearest to one.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     noise_sigma: float
-    never_negative: bool = False
+
+    @property
+    def never_negative(self) -> bool:
+        """Whether no recorded value is below 0."""
+        return False
 
     @abstractmethod
     def draw(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

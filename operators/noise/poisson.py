@@ -36,7 +36,6 @@ class PoissonNoise(NoiseModel):
         "photon counts, 1/(4 · noise_sigma²) per unit of intensity (0.05 is 100 counts), the right one for "
         "photon-counting detectors."
     )
-    never_negative = True
 
     noise_sigma: float = option(
         0.05,
@@ -52,6 +51,10 @@ class PoissonNoise(NoiseModel):
         super().check()
         if self.noise_sigma == 0:
             raise ValueError("noise_sigma is 0, which means infinitely many counts; use gaussian noise for no noise.")
+
+    @property
+    def never_negative(self) -> bool:
+        return True
 
     @property
     def counts_per_unit(self) -> float:

@@ -242,8 +242,8 @@ def main() -> None:
     for request in requests():
         limit(memory, request["seconds"])
         head, content = answer(request)
-        head = json.dumps(head).encode()
-        out.write(struct.pack(">QQ", len(head), len(content)) + head)
+        written = json.dumps(head).encode()
+        out.write(struct.pack(">QQ", len(written), len(content)) + written)
         out.write(content)
         out.flush()
     os._exit(0)  # the listening thread still waits for a line
