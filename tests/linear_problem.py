@@ -6,11 +6,11 @@ from dataclasses import InitVar, dataclass
 
 import torch
 from sampler_lab.diffusion.options import option
-from sampler_lab.operators import GaussianNoise, Measurement, Operator
+from sampler_lab.operators import GaussianNoise, LinearOperator, Measurement
 
 
 @dataclass(frozen=True)
-class Scale(Operator):
+class Scale(LinearOperator):
     """A(x) = gain · x, per value, for latents of one channel."""
 
     gain: float = option(1.0, "What every value is multiplied by.")
@@ -22,6 +22,9 @@ class Scale(Operator):
 
     def __call__(self, image):
         return self.gain * image
+
+    def adjoint(self, y):
+        return self.gain * y
 
     def measurement_shape(self, image_shape):
         return (1, *image_shape)

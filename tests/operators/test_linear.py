@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from linear_problem import Scale
 from operator_problems import Halving, generator, picture
 from sampler_lab.operators import OPERATORS, Grey, LinearOperator
 from sampler_lab.operators.conjugate_gradients import conjugate_gradients
@@ -104,6 +105,12 @@ def test_the_proximal_step_is_the_mean_of_a_normal_posterior():
     gain = r**2 * a.T / (r**2 * a @ a.T + sigma**2)
     mean = x.flatten() + (gain @ (y.flatten() - a @ x.flatten()))
     torch.testing.assert_close(Grey().prox(x, y, r**2 / sigma**2).flatten(), mean)
+
+
+def test_latents_of_one_channel_have_a_step_too():
+    """The problem that samplers are tested on: (x + w g y)/(1 + w g^2)."""
+    x, y = random(3, 1, 2, 2), random(1, 1, 2, 2, seed=1)
+    torch.testing.assert_close(Scale(gain=2.0).prox(x, y, 3.0), (x + 6 * y) / 13)
 
 
 def test_conjugate_gradients_solve_each_row_by_itself():
