@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sampler_lab.metrics.report import quality_table
 from sampler_lab.operators import PhaseRetrieval
-from sampler_lab.operators.preview import log_amplitude
+from sampler_lab.operators.preview import preview
 from sampler_lab.priors.held_out import find_glyph, load_glyph
 from sampler_lab.priors.loader import load_emoji_prior
 
@@ -33,7 +33,7 @@ def reconstruct() -> tuple[torch.Tensor, torch.Tensor]:
     table = quality_table(found.images, truth, measurement)
     print(*(f"particle {row.particle}: {row.aligned.psnr:.1f} dB" for row in table.rows), sep="\n")
     order = torch.tensor([row.residual for row in table.rows]).argsort()
-    return log_amplitude(measurement)[0], table.aligned_images[order]
+    return preview(measurement)[0], table.aligned_images[order]
 
 
 def show(figure: Figure, place: tuple[float, float, float, float], picture: torch.Tensor) -> None:

@@ -30,7 +30,7 @@ Settings = TypeVar("Settings", bound="Options")
 class Option:
     """One thing to set. The default's type (bool, int, float, str) says what kind it is.
 
-    name: as in Python, in a prompt and in a file.
+    name: in a prompt and in a file; in Python too, unless :func:`option` says otherwise.
     description: one or two sentences for people; a tooltip is all of it, so it says what to choose and when.
     minimum, maximum: the smallest and the largest value that are allowed; None for no limit.
     above: a number that the value must be greater than, where the smallest one has no name.
@@ -71,14 +71,17 @@ class Option:
             return isinstance(value, bool)
         if not self.is_number:
             return isinstance(value, str) and (not self.choices or value in self.choices)
-        kind = Integral if self.is_whole else Real
-        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Integral if self.is_whole else Real):
             return False
-        number = float(value)
+        return self._is_within(value)
+
+    def _is_within(self, value: Any) -> bool:
+        if not isinstance(value, Integral) and not math.isfinite(value):  # an int may be too long to be a float
+            return False
         return (
-            (self.minimum is None or number >= self.minimum)
-            and (self.maximum is None or number <= self.maximum)
-            and (self.above is None or number > self.above)
+            (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.above is None or value > self.above)
         )
 
     def _demand(self) -> str:
@@ -98,9 +101,13 @@ class Option:
         return " ".join(["it must be a", "whole number" if self.is_whole else "number", " and ".join(limits)]).rstrip()
 
 
-def option(default: Value, description: str, **limits: Any) -> Any:
-    """A field of an :class:`Options` dataclass; ``limits`` are the other attributes of :class:`Option`."""
-    return field(default=default, metadata={"option": Option("", default, description, **limits)})
+def option(default: Value, description: str, *, name: str = "", **limits: Any) -> Any:
+    """A field of an :class:`Options` dataclass; ``limits`` are the other attributes of :class:`Option`.
+
+    Args:
+        name: what prompts and files call it, where that is not the name of the field.
+    """
+    return field(default=default, metadata={"option": Option(name, default, description, **limits)})
 
 
 class Options:
@@ -117,30 +124,41 @@ class Options:
 
     def check(self) -> None:
         """Raise a ``ValueError`` for the first field whose value is not allowed."""
-        for each in self.options():
-            each.check(getattr(self, each.name))
+        for field_name, each in self._options_by_field().items():
+            each.check(getattr(self, field_name))
 
     @classmethod
     def options(cls) -> tuple[Option, ...]:
         """The options among the fields, in their order."""
-        return tuple(
-            replace(each.metadata["option"], name=each.name)
-            for each in fields(cls)  # type: ignore[arg-type]  # every subclass is a dataclass
-            if "option" in each.metadata
-        )
+        return tuple(cls._options_by_field().values())
 
     @classmethod
     def from_dict(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
         """From :meth:`to_dict`, or a part of it. Raises ``ValueError`` for a name that is no field."""
-        known = [each.name for each in fields(cls)]  # type: ignore[arg-type]
+        known = {outer: inner for inner, outer in cls._outer_names().items()}
         for name in values:
             if name not in known:
                 raise ValueError(f"there is no option {name}; there are {', '.join(known)}.")
-        return cls(**values)
+        return cls(**{known[name]: value for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a record or a file."""
-        return asdict(self)  # type: ignore[call-overload]
+        names = self._outer_names()
+        return {names[name]: value for name, value in asdict(self).items()}  # type: ignore[call-overload]
+
+    @classmethod
+    def _options_by_field(cls) -> dict[str, Option]:
+        return {
+            each.name: replace(each.metadata["option"], name=each.metadata["option"].name or each.name)
+            for each in fields(cls)  # type: ignore[arg-type]  # every subclass is a dataclass
+            if "option" in each.metadata
+        }
+
+    @classmethod
+    def _outer_names(cls) -> dict[str, str]:
+        """Of each field, by its name in Python, what prompts and files call it."""
+        names = {each.name: each.name for each in fields(cls)}  # type: ignore[arg-type]
+        return names | {name: each.name for name, each in cls._options_by_field().items()}
 
 
 def check_options(options: Sequence[Option], values: Mapping[str, Any]) -> None:
@@ -163,5 +181,8 @@ def _written(value: Any) -> str:
     """``value`` as a sentence says it, however long it is."""
     if isinstance(value, float):
         return repr(value)
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, or lists within lists
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

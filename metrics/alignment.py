@@ -27,7 +27,7 @@ class Symmetry(Protocol):
     """``operators.Symmetry``, as far as it is needed here."""
 
     name: str
-    kind: str
+    scope: str
     apply: Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -79,8 +79,8 @@ def align(
     """
     images, reference = check_pair(images, reference)
     reference = reference.expand_as(images)
-    symmetries = [s for s in operator.symmetries if group == "per_channel" or s.kind == "global"]
-    by_channel = any(s.kind == "per_channel" for s in symmetries)
+    symmetries = [s for s in operator.symmetries if group == "per_channel" or s.scope == "global"]
+    by_channel = any(s.scope == "per_channel" for s in symmetries)
     searches = [ShiftSearch(row, operator.background) for row in reference] if operator.shift_symmetric else []
 
     best = images.clone()

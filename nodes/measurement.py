@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from typing import Any
 
+import torch
 from comfy_api.latest import io, ui
 
-from ..diffusion.sentence import Sentence
 from ..host.notices import notify
 from ..operators import PRESETS, Measurement, Operator, PhaseRetrieval
-from ..operators.phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES
-from ..operators.preview import log_amplitude
+from ..operators.preview import preview
 from .measurement_files import SamplerLabLoadMeasurement, SamplerLabSaveMeasurement
+from .operator_inputs import operator_inputs
 from .presets import shown_presets
 from .types import MEASUREMENT, OPERATOR
 
@@ -19,6 +19,21 @@ CATEGORY = "sampler lab/measurement"
 CUSTOM = "custom"
 #: Of an image in its signal range no recorded value exceeds 1 on average (Parseval: the transform is orthonormal).
 MOST_NOISE = 1.0
+#: The inputs of Phase Retrieval after its preset: saved graphs hold their values in this order.
+ORDER = ("oversample", "noise_sigma", "signal_range", "clip_negative", "kind", "noise", "channels")
+#: What its number fields reach to (files and Python may go beyond), and what noise means on amplitudes.
+CHANGES = {
+    "oversample": {"max": 16.0},
+    "noise_sigma": {
+        "max": 100.0,
+        "tooltip": "Standard deviation of the noise on each recorded value. 0.05 is usual and strong: most amplitudes "
+        "are smaller. 0: no noise. Above 1 nothing would be left to see.",
+    },
+    "clip_negative": {
+        "tooltip": "Noise can push small amplitudes below 0, which no instrument reports: set those to 0. Off: keep "
+        "them, as published runs do.",
+    },
+}
 
 
 class SamplerLabPhaseRetrieval(io.ComfyNode):
@@ -42,95 +57,27 @@ class SamplerLabPhaseRetrieval(io.ComfyNode):
                     "choosing one sets the inputs below. custom: the inputs below, as soon as one is changed by hand.",
                     extra_dict=shown_presets({name: _shown(preset) for name, preset in PRESETS.items()}, CUSTOM),
                 ),
-                io.Float.Input(
-                    "oversample",
-                    default=2.0,
-                    min=0.0,
-                    max=16.0,
-                    step=0.1,
-                    tooltip="How much finer than the image the frequencies are sampled: int(oversample/8 · n) zeros "
-                    "on each side of n pixels. 2 (1.5 samples per pixel) is usual; less makes the problem ambiguous, "
-                    "more makes it easier.",
-                ),
-                io.Float.Input(
-                    "noise_sigma",
-                    default=0.05,
-                    min=0.0,
-                    max=100.0,
-                    step=0.01,
-                    round=False,
-                    tooltip="Standard deviation of the noise on each recorded value. 0.05 is usual and strong: most "
-                    "amplitudes are smaller. 0: no noise. Above 1 nothing would be left to see.",
-                ),
-                io.Combo.Input(
-                    "signal_range",
-                    options=list(SIGNAL_RANGES),
-                    default="0..1",
-                    tooltip="What black and white count as. -1..1 makes the signal twice as large at the same noise, "
-                    "an easier problem, so never compare figures across the two.",
-                ),
-                io.Boolean.Input(
-                    "clip_negative",
-                    default=True,
-                    tooltip="Noise can push small amplitudes below 0, which no instrument reports: set those to 0. "
-                    "Off: keep them, as published runs do.",
-                ),
-                io.Combo.Input(
-                    "kind",
-                    options=list(KINDS),
-                    default="amplitude",
-                    tooltip="Whether values are amplitudes |F| or intensities |F|², and so what the noise is added to. "
-                    "Use amplitude unless you have a reason: its noise is more even.",
-                ),
-                io.Combo.Input(
-                    "noise",
-                    options=list(NOISES),
-                    default="gaussian",
-                    optional=True,
-                    advanced=True,
-                    tooltip="gaussian: the same everywhere. poisson: photon counts, 1/(4 · noise_sigma²) per unit of "
-                    "intensity (0.05 is 100 counts), the right one for photon-counting detectors.",
-                ),
-                io.Combo.Input(
-                    "channels",
-                    options=list(CHANNELS),
-                    default="separate",
-                    optional=True,
-                    advanced=True,
-                    tooltip="separate: red, green and blue are recorded one by one. mean: one recording of the grey "
-                    "image, as a detector without colours makes it; colours then come from the model alone.",
-                ),
+                *operator_inputs(PhaseRetrieval, ORDER, CHANGES),
             ],
             outputs=[OPERATOR.Output(display_name="operator", tooltip="For Measure or Load Measurement.")],
         )
 
     @classmethod
-    def execute(
-        cls,
-        preset: str,
-        oversample: float,
-        noise_sigma: float,
-        signal_range: str,
-        clip_negative: bool,
-        kind: str,
-        noise: str = "gaussian",
-        channels: str = "separate",
-    ) -> io.NodeOutput:
+    def execute(cls, preset: str, **settings: Any) -> io.NodeOutput:
         if preset != CUSTOM:
             return io.NodeOutput(PRESETS[preset])
-        if noise_sigma > MOST_NOISE:
+        if settings["noise_sigma"] > MOST_NOISE:
             raise ValueError(
-                f"noise_sigma is {noise_sigma:g}, but even of a white image the recorded values are at most 1 on "
-                "average, so nothing would be left to see; give 1 or less, usually 0.05."
+                f"noise_sigma is {settings['noise_sigma']:g}, but even of a white image the recorded values are at "
+                "most 1 on average, so nothing would be left to see; give 1 or less, usually 0.05."
             )
-        return io.NodeOutput(
-            PhaseRetrieval(oversample, noise_sigma, signal_range, clip_negative, kind, noise, channels)
-        )
+        return io.NodeOutput(PhaseRetrieval.from_dict(settings))
 
 
 def _shown(preset: PhaseRetrieval) -> dict[str, object]:
-    """What a preset sets among the node's inputs; the detector's size is none of them."""
-    return {name: value for name, value in asdict(preset).items() if name != "detector"}
+    """What a preset sets among the node's inputs."""
+    values = preset.to_dict()
+    return {name: values[name] for name in ORDER}
 
 
 class SamplerLabMeasure(io.ComfyNode):
@@ -166,35 +113,18 @@ class SamplerLabMeasure(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, operator: Operator, image, seed: int) -> io.NodeOutput:
+    def execute(cls, operator: Operator, image: torch.Tensor, seed: int) -> io.NodeOutput:
         if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
             raise ValueError(f"image has shape {list(image.shape)}; it must be one picture [1, H, W, 3].")
         colours = image[..., :3].movedim(-1, 1)
         measurement = operator.measure(colours.expand(-1, 3, -1, -1).float() * 2 - 1, seed)
-        _tell_if_ambiguous(measurement)
+        if caution := operator.caution(measurement.image_shape):
+            notify(caution)
         return io.NodeOutput(measurement)
 
 
-def _tell_if_ambiguous(measurement: Measurement) -> None:
-    """A notice when the recorded amplitudes of a real image are fewer equations than it has pixels.
-
-    Friedel's law makes half of them repeat the other half, so it takes two a pixel.
-    """
-    (height, width), detector = measurement.image_shape, measurement.y.shape[-2:]
-    samples = detector[0] * detector[1] / (height * width)
-    if isinstance(measurement.operator, PhaseRetrieval) and samples < 2:
-        notify(
-            Sentence(
-                "oversample {oversample} records {samples} values a pixel, and half of them repeat the other half, so "
-                "many pictures explain this measurement equally well; set oversample to 2 in Phase Retrieval.",
-                oversample=f"{measurement.operator.oversample:g}",
-                samples=f"{samples:.3g}",
-            )
-        )
-
-
 class SamplerLabPreviewMeasurement(io.ComfyNode):
-    """IMAGE: the pattern's amplitudes on a logarithmic scale."""
+    """IMAGE: the recorded values as the operator shows them, a pattern's amplitudes on a logarithmic scale."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -222,7 +152,7 @@ class SamplerLabPreviewMeasurement(io.ComfyNode):
 
     @classmethod
     def execute(cls, measurement: Measurement, decades: float) -> io.NodeOutput:
-        picture = log_amplitude(measurement, decades).movedim(1, -1).float().cpu()
+        picture = preview(measurement, decades).movedim(1, -1).float().cpu()
         return io.NodeOutput(picture, ui=ui.PreviewImage(picture, cls=cls))
 
 

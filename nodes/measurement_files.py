@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from comfy_api.latest import io, ui
 
 from ..host.cancel import raise_if_cancelled
 from ..host.folders import files_with, find_file, next_output_file
-from ..operators import Measurement, PhaseRetrieval
-from ..operators.files.measurement_file import EXTENSIONS, ReadOptions, load_measurement, save_measurement
-from ..operators.phase_retrieval import KINDS
+from ..operators import Measurement, Operator, ReadOptions
+from ..operators.files import EXTENSIONS, load_measurement, save_measurement
+from .inputs import widget
 from .types import MEASUREMENT, OPERATOR
 
 CATEGORY = "sampler lab/measurement"
@@ -21,6 +22,11 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        options = {each.name: each for each in ReadOptions.options()}
+
+        def reading(name: str) -> io.Input:
+            return widget(options[name], optional=True)
+
         return io.Schema(
             node_id="SamplerLabLoadMeasurement",
             display_name="Load Measurement",
@@ -40,39 +46,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     tooltip="How the data were recorded. Not needed for a file from Save Measurement, which knows; "
                     "connected, it replaces what the file says.",
                 ),
-                io.String.Input(
-                    "array",
-                    default="",
-                    optional=True,
-                    tooltip="Name of the array inside the file (HDF5: group/name). Empty: the file's only array, or "
-                    "one with a usual name such as y or data.",
-                ),
-                io.Combo.Input(
-                    "values",
-                    options=list(KINDS),
-                    default="amplitude",
-                    optional=True,
-                    tooltip="What the file holds; a detector that counts photons gives intensities. Converted to what "
-                    "the operator works with.",
-                ),
-                io.Combo.Input(
-                    "layout",
-                    options=list(ReadOptions.LAYOUTS),
-                    default="auto",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Order of the array's axes: rows (H), columns (W), channels (C). auto: by the position of "
-                    "an axis of length 1 or 3.",
-                ),
-                io.Combo.Input(
-                    "zero_frequency",
-                    options=list(ReadOptions.ZERO_FREQUENCIES),
-                    default="auto",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Where the bright middle of the pattern lies in the array: centre (a detector's picture) "
-                    "or corner (an FFT that was not shifted). auto: where most of the signal is.",
-                ),
+                *map(reading, ("array", "values", "layout", "zero_frequency")),
                 io.Float.Input(
                     "beam_row",
                     default=-1.0,
@@ -94,17 +68,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     advanced=True,
                     tooltip="The same for the column. -1: the middle column.",
                 ),
-                io.Float.Input(
-                    "scale",
-                    default=1.0,
-                    min=0.0,
-                    max=1e12,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    tooltip="Factor on the amplitudes, to bring a detector's units to those of an image in the signal "
-                    "range. 0: automatic, from the total signal, for an object of medium brightness.",
-                ),
+                reading("scale"),
                 io.Int.Input(
                     "image_width",
                     default=0,
@@ -121,37 +85,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     optional=True,
                     tooltip="Height of the image to reconstruct, in pixels. 0: from the operator's oversampling.",
                 ),
-                io.String.Input(
-                    "mask_array",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Name of the array in the same file that tells valid pixels from dead ones. Empty: one "
-                    "called mask, if there is one.",
-                ),
-                io.Combo.Input(
-                    "mask_meaning",
-                    options=list(ReadOptions.MASK_MEANINGS),
-                    default="1 is valid",
-                    optional=True,
-                    advanced=True,
-                    tooltip="What the mask's values mean; conventions differ.",
-                ),
-                io.Boolean.Input(
-                    "nan_is_dead",
-                    default=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Treat NaN and infinity as dead pixels. Off: they are an error.",
-                ),
-                io.Boolean.Input(
-                    "negative_is_dead",
-                    default=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Treat negative values as dead pixels (many detectors write -1 there). Off: they are "
-                    "noise, which clip_negative of the operator deals with.",
-                ),
+                *map(reading, ("mask_array", "mask_meaning", "nan_is_dead", "negative_is_dead")),
                 io.Int.Input(
                     "frame",
                     default=-1,
@@ -162,14 +96,7 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
                     tooltip="Which pattern of a stack to take (index along the first axis, from 0). -1: the array is "
                     "one pattern.",
                 ),
-                io.Boolean.Input(
-                    "estimate_noise",
-                    default=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Measure noise_sigma from the data: points opposite each other must be equal for a real "
-                    "object, so their difference is noise. Off: the operator's noise_sigma.",
-                ),
+                reading("estimate_noise"),
             ],
             outputs=[
                 MEASUREMENT.Output(
@@ -181,43 +108,8 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        file: str,
-        operator: PhaseRetrieval | None = None,
-        array: str = "",
-        values: str = "amplitude",
-        layout: str = "auto",
-        zero_frequency: str = "auto",
-        beam_row: float = -1.0,
-        beam_column: float = -1.0,
-        scale: float = 1.0,
-        image_width: int = 0,
-        image_height: int = 0,
-        mask_array: str = "",
-        mask_meaning: str = "1 is valid",
-        nan_is_dead: bool = False,
-        negative_is_dead: bool = False,
-        frame: int = -1,
-        estimate_noise: bool = False,
-    ) -> io.NodeOutput:
-        if (image_width > 0) != (image_height > 0):
-            raise ValueError("image_width and image_height must both be given, or both be 0.")
-        options = ReadOptions(
-            array=array,
-            values=values,
-            layout=layout,
-            zero_frequency=zero_frequency,
-            beam=(None if beam_row < 0 else int(beam_row), None if beam_column < 0 else int(beam_column)),
-            scale=scale,
-            image_shape=(image_height, image_width) if image_width else None,
-            mask_array=mask_array,
-            mask_meaning=mask_meaning,
-            nan_is_dead=nan_is_dead,
-            negative_is_dead=negative_is_dead,
-            frame=None if frame < 0 else frame,
-            estimate_noise=estimate_noise,
-        )
+    def execute(cls, file: str, operator: Operator | None = None, **said: Any) -> io.NodeOutput:
+        options = _read_options(**said)
         measurement = load_measurement(find_file(file), operator, options, raise_if_cancelled)
         height, width = measurement.image_shape
         logging.info(
@@ -236,12 +128,31 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str = "", **_) -> str:
+    def fingerprint_inputs(cls, file: str = "", **_: Any) -> str:
         path = find_file(file)
         parts = [
             part for part in (path, path.with_suffix(".json")) if part.is_file()
         ]  # .npy has its settings beside it
         return " ".join(f"{part.stat().st_mtime_ns} {part.stat().st_size}" for part in parts)
+
+
+def _read_options(
+    beam_row: float = -1.0,
+    beam_column: float = -1.0,
+    image_width: int = 0,
+    image_height: int = 0,
+    frame: int = -1,
+    **said: Any,
+) -> ReadOptions:
+    """The node's inputs as options: its fields have a number for "not given", where the options have None."""
+    if (image_width > 0) != (image_height > 0):
+        raise ValueError("image_width and image_height must both be given, or both be 0.")
+    return ReadOptions(
+        beam=(None if beam_row < 0 else int(beam_row), None if beam_column < 0 else int(beam_column)),
+        image_shape=(image_height, image_width) if image_width else None,
+        frame=None if frame < 0 else frame,
+        **said,
+    )
 
 
 class SamplerLabSaveMeasurement(io.ComfyNode):

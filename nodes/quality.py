@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from comfy_api.latest import io, ui
 
+from ..diffusion.fingerprint import tensor_sha256
 from ..host.folders import model_folders, next_run_file, output_file, output_name
 from ..host.notices import notify_once
 from ..host.versions import host_versions
 from ..instruments.record import RunRecord
 from ..metrics import load_lpips, quality_table
 from ..metrics.blind_choice import blind_choice
-from ..operators.fingerprints import describe_measurement, tensor_sha256
+from ..operators.fingerprints import describe_measurement
 from .types import MEASUREMENT, RUN
 
 

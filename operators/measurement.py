@@ -5,14 +5,54 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from .operator import Operator
+from ..diffusion.fingerprint import tensor_sha256
+from ..diffusion.sentence import Sentence
+from .noise import NoiseModel
+from .recording import ReadOptions
+from .symmetry import Symmetry
 
-__all__ = ["Measurement"]
+__all__ = ["ForwardModel", "Measurement"]
+
+
+class ForwardModel(Protocol):
+    """``Operator``, as far as a measurement and those who are given one need it; it says what each of these is."""
+
+    @property
+    def noise(self) -> NoiseModel: ...
+
+    @property
+    def quantity(self) -> str: ...
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]: ...
+
+    @property
+    def shift_symmetric(self) -> bool: ...
+
+    @property
+    def background(self) -> float: ...
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor: ...
+
+    def measurement_shape(self, image_shape: tuple[int, int]) -> tuple[int, int, int]: ...
+
+    def image_shape(self, detector_shape: tuple[int, int]) -> tuple[int, int]: ...
+
+    def noise_floor(
+        self, truth: torch.Tensor | None = None, *, y: torch.Tensor | None = None, mask: torch.Tensor | None = None
+    ) -> float: ...
+
+    def caution(self, image_shape: tuple[int, int]) -> Sentence | None: ...
+
+    def shade(self, y: torch.Tensor, decades: float) -> torch.Tensor: ...
+
+    def from_recording(self, y: torch.Tensor, mask: torch.Tensor | None, options: ReadOptions) -> Measurement: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +75,10 @@ class Measurement:
     """
 
     y: torch.Tensor
-    operator: Operator
+    operator: ForwardModel
     mask: torch.Tensor | None = None
-    image_shape: tuple[int, int] | None = None
-    noise_floor: float | None = None
+    image_shape: tuple[int, int] = None  # type: ignore[assignment]  # never None once it is made
+    noise_floor: float = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         y = _real(self.y)
@@ -51,13 +91,13 @@ class Measurement:
             )
         if mask is not None:
             y = torch.where(mask > 0, y, torch.zeros_like(y))
-        image_shape = self.image_shape
-        image_shape = self.operator.image_shape(tuple(y.shape[-2:])) if image_shape is None else _size(image_shape)
+        given: tuple[int, int] | None = self.image_shape
+        image_shape = self.operator.image_shape((y.shape[-2], y.shape[-1])) if given is None else _size(given)
         expected = self.operator.measurement_shape(image_shape)
         if tuple(y.shape[1:]) != expected:
             raise ValueError(
                 f"the measurement has shape {list(y.shape[1:])}, but the operator makes {list(expected)} of an image "
-                f"of {image_shape[0]}×{image_shape[1]}; check the oversampling, the channels and the image size."
+                f"of {image_shape[0]}×{image_shape[1]}; check the operator's settings and the image's size."
             )
         object.__setattr__(self, "y", _outside_inference(y))
         object.__setattr__(self, "mask", None if mask is None else _outside_inference(mask))
@@ -74,21 +114,45 @@ class Measurement:
 
     def residual(self, image: torch.Tensor) -> torch.Tensor:
         """||A(x) - y||² over the valid pixels, ``[N]``, differentiable; ``image`` is ``[N, 3, H, W]`` in [-1, 1]."""
+        self._check_size(image)
+        difference = self.operator(image) - self.y.to(image.device)
+        if self.mask is not None:
+            difference = difference * self.mask.to(image.device)
+        return difference.square().flatten(1).sum(1)
+
+    def negative_log_likelihood(self, image: torch.Tensor) -> torch.Tensor:
+        """-log p(y | x) under the operator's noise model, over the valid pixels, ``[N]``, differentiable.
+
+        Raises:
+            ValueError: an image of another size, or an operator without noise.
+        """
+        self._check_size(image)
+        surprise = self.operator.noise.negative_log_likelihood(self.y.to(image.device), self.operator(image))
+        if self.mask is not None:
+            surprise = torch.where(self.mask.to(image.device) > 0, surprise, torch.zeros_like(surprise))
+        return surprise.flatten(1).sum(1)
+
+    def describe(self) -> dict[str, Any]:
+        """For a record: the number of valid values m, the noise floor, the operator's settings, the data's sha256."""
+        return {
+            "values": self.count,
+            "noise_floor": self.noise_floor,
+            "operator": self.operator.to_dict(),
+            "sha256": tensor_sha256(self.y, self.mask),
+        }
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Measurement:
+        """The same measurement on another device and, if ``dtype`` is float32 or float64, in another precision."""
+        mask = None if self.mask is None else self.mask.to(device, dtype)
+        return replace(self, y=self.y.to(device, dtype), mask=mask)
+
+    def _check_size(self, image: torch.Tensor) -> None:
         if image.ndim != 4 or tuple(image.shape[-2:]) != self.image_shape:
             height, width = self.image_shape
             raise ValueError(
                 f"the image has shape {list(image.shape)}, but the measurement is of an image of {height}×{width}; "
                 f"use a latent that decodes to width {width} and height {height}."
             )
-        difference = self.operator(image) - self.y.to(image.device)
-        if self.mask is not None:
-            difference = difference * self.mask.to(image.device)
-        return difference.square().flatten(1).sum(1)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Measurement:
-        """The same measurement on another device and, if ``dtype`` is float32 or float64, in another precision."""
-        mask = None if self.mask is None else self.mask.to(device, dtype)
-        return replace(self, y=self.y.to(device, dtype), mask=mask)
 
 
 def _real(y: torch.Tensor) -> torch.Tensor:

@@ -10,26 +10,28 @@ under the two cannot be compared.
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 import torch
 
+from ..diffusion.options import option
+from ..diffusion.sentence import Sentence
+from .diffraction import centred, refuse_marks, root, scale_of
 from .fourier import centred_fft2, zero_pad
+from .images import LARGEST_SIDE, check_image, is_size
 from .measurement import Measurement
-from .noise import GaussianNoise, NoiseModel, PoissonNoise
-from .operator import Operator, check_image
+from .noise import GaussianNoise, NoiseModel, estimate_sigma
+from .operator import Operator
+from .preview import log_shade
+from .recording import QUANTITIES, ReadOptions
 from .symmetry import Symmetry, phaseless_symmetries
 
 __all__ = ["PRESETS", "PhaseRetrieval"]
 
-KINDS = ("amplitude", "intensity")
-SIGNAL_RANGES = ("0..1", "-1..1")
-NOISES = ("gaussian", "poisson")
-CHANNELS = ("separate", "mean")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,57 +41,68 @@ class PhaseRetrieval(Operator):
     Args:
         oversample: r of the definition above; 2 is what papers report. Below about 2 (1.5 samples per axis) the
             problem has many solutions.
-        noise_sigma: standard deviation of the noise on y; with Poisson noise, that of a recorded amplitude at many
-            counts (0.05 is 100 counts per unit of intensity).
         signal_range: ``0..1`` (DAPS) or ``-1..1`` (DPS): what an image in [-1, 1] becomes before the transform.
-        clip_negative: set noisy values below 0 to 0, as an instrument would; off to replicate published runs.
-        kind: y is the ``amplitude`` |F| or the ``intensity`` |F|².
-        noise: ``gaussian`` or ``poisson`` (photon counts).
+        quantity: y is the ``amplitude`` |F| or the ``intensity`` |F|^2. Prompts and files call it ``kind``.
         channels: ``separate`` measures each channel; ``mean`` measures the grey image (the mean over the channels),
             which is what a detector without colours does.
         detector: (h, w) of y where it does not follow from ``oversample`` (a detector of one's own).
+        noise: ``GaussianNoise`` on y, clipped at 0 unless it says otherwise, or ``PoissonNoise``.
 
     Raises:
         ValueError: a setting outside its range.
 
-    >>> operator = PhaseRetrieval(oversample=2.0, noise_sigma=0.05)
+    >>> operator = PhaseRetrieval(oversample=2.0, noise=GaussianNoise(0.05))
     >>> white = torch.ones(1, 3, 8, 8)
     >>> y = operator(white)
-    >>> y.shape, y[0, 0, 6, 6].item()  # zero frequency: 64 pixels of 1, over sqrt(12 · 12)
+    >>> y.shape, y[0, 0, 6, 6].item()  # zero frequency: 64 pixels of 1, over sqrt(12 * 12)
     (torch.Size([1, 3, 12, 12]), 5.333333492279053)
     >>> measurement = operator.measure(white, seed=0)
     >>> measurement.count, measurement.image_shape
     (432, (8, 8))
     """
 
-    oversample: float = 2.0
-    noise_sigma: float = 0.05
-    signal_range: str = "0..1"
-    clip_negative: bool = True
-    kind: str = "amplitude"
-    noise: str = "gaussian"
-    channels: str = "separate"
+    name = "phase_retrieval"
+    shift_symmetric = True
+
+    oversample: float = option(
+        2.0,
+        "How much finer than the image the frequencies are sampled: int(oversample/8 · n) zeros on each side of n "
+        "pixels. 2 (1.5 samples per pixel) is usual; less makes the problem ambiguous, more makes it easier.",
+        minimum=0.0,
+        maximum=1000.0,
+        step=0.1,
+    )
+    signal_range: str = option(
+        "0..1",
+        "What black and white count as. -1..1 makes the signal twice as large at the same noise, an easier problem, "
+        "so never compare figures across the two.",
+        choices=("0..1", "-1..1"),
+    )
+    quantity: str = option(
+        "amplitude",
+        "Whether values are amplitudes |F| or intensities |F|², and so what the noise is added to. Use amplitude "
+        "unless you have a reason: its noise is more even.",
+        name="kind",
+        choices=QUANTITIES,
+    )
+    channels: str = option(
+        "separate",
+        "separate: red, green and blue are recorded one by one. mean: one recording of the grey image, as a detector "
+        "without colours makes it; colours then come from the model alone.",
+        choices=("separate", "mean"),
+        advanced=True,
+        added_later=True,
+    )
     detector: tuple[int, int] | None = None
+    noise: NoiseModel = field(default=GaussianNoise(), kw_only=True)
 
-    shift_symmetric = True  # not annotated: a fact about the operator, not a setting
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("signal_range", SIGNAL_RANGES),
-            ("kind", KINDS),
-            ("noise", NOISES),
-            ("channels", CHANNELS),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}.")
-        if not (math.isfinite(self.oversample) and self.oversample >= 0):
-            raise ValueError(f"oversample is {self.oversample}; it must be 0 (no padding) or more, usually 2.")
-        if not (math.isfinite(self.noise_sigma) and self.noise_sigma >= 0):
-            raise ValueError(f"noise_sigma is {self.noise_sigma}; it must be 0 or more.")
-        if self.detector is not None and not (len(self.detector) == 2 and min(self.detector) >= 1):
-            raise ValueError(f"detector is {self.detector}; it must be (rows, columns), each 1 or more.")
-        if self.noise == "poisson" and self.noise_sigma == 0:
-            raise ValueError("noise_sigma is 0, which means infinitely many counts; use gaussian noise for no noise.")
+    def check(self) -> None:
+        super().check()
+        if self.detector is not None and not is_size(self.detector):
+            raise ValueError(
+                f"detector is {str(self.detector)[:60]}; it must be (rows, columns), each a whole number from 1 to "
+                f"{LARGEST_SIDE}."
+            )
 
     # -- the operator ------------------------------------------------------------------------------------------------
 
@@ -106,18 +119,18 @@ class PhaseRetrieval(Operator):
 
     def spectrum(self, u: torch.Tensor) -> torch.Tensor:
         """F(pad(u)), complex, ``[N, C, h, w]``."""
-        return centred_fft2(zero_pad(u, self.measurement_shape(tuple(u.shape[-2:]))[1:]))
+        return centred_fft2(zero_pad(u, self.measurement_shape((u.shape[-2], u.shape[-1]))[1:]))
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         spectrum = self.spectrum(self.object(image))
-        if self.kind == "intensity":
+        if self.quantity == "intensity":
             return spectrum.real.square() + spectrum.imag.square()
         return spectrum.abs()  # torch takes the gradient of |z| at z = 0 as 0, the middle of its subgradients
 
     # -- shapes ------------------------------------------------------------------------------------------------------
 
     def measurement_shape(self, image_shape: tuple[int, int]) -> tuple[int, int, int]:
-        shape = self.detector or tuple(self._padded(n) for n in image_shape)
+        shape = self.detector or (self._padded(image_shape[0]), self._padded(image_shape[1]))
         if shape[0] < image_shape[0] or shape[1] < image_shape[1]:
             raise ValueError(
                 f"the image is {image_shape[0]}×{image_shape[1]}, larger than the detector's {shape[0]}×{shape[1]}; "
@@ -126,7 +139,11 @@ class PhaseRetrieval(Operator):
         return (3 if self.channels == "separate" else 1, *shape)
 
     def image_shape(self, detector_shape: tuple[int, int]) -> tuple[int, int]:
-        return tuple(self._unpadded(size) for size in detector_shape)
+        return self._unpadded(detector_shape[0]), self._unpadded(detector_shape[1])
+
+    def for_detector(self, shape: tuple[int, int]) -> PhaseRetrieval:
+        """The same operator with y of (h, w), whatever the oversampling."""
+        return replace(self, detector=(int(shape[0]), int(shape[1])))
 
     def _padded(self, n: int) -> int:
         return n + 2 * int(self.oversample / 8 * n)
@@ -139,43 +156,6 @@ class PhaseRetrieval(Operator):
             )
         return fitting[0]
 
-    # -- noise -------------------------------------------------------------------------------------------------------
-
-    @property
-    def noise_model(self) -> NoiseModel:
-        """How y scatters around A(x)."""
-        if self.noise == "poisson":
-            return PoissonNoise(self.noise_sigma, self.kind)
-        return GaussianNoise(self.noise_sigma, self.clip_negative)
-
-    def measure(self, image: torch.Tensor, seed: int) -> Measurement:
-        """Simulate an experiment on one image ``[1, 3, H, W]``.
-
-        The noise floor is estimated from y, as for real data: a simulated measurement knows no more than a real one.
-        """
-        image = check_image(image)
-        if image.shape[0] != 1:
-            raise ValueError(
-                f"image holds {image.shape[0]} images; a measurement is of one (particles come from the latent batch), "
-                "so pick one, for example with ImageFromBatch."
-            )
-        if not bool(torch.isfinite(image).all()):
-            raise ValueError("image holds NaN or infinity; check the node that made it.")
-        with torch.no_grad():
-            y = self.noise_model.draw(self(image), torch.Generator().manual_seed(seed))
-        return Measurement(y, self, image_shape=tuple(image.shape[-2:]))
-
-    def noise_floor(
-        self, truth: torch.Tensor | None = None, *, y: torch.Tensor | None = None, mask: torch.Tensor | None = None
-    ) -> float:
-        if (truth is None) == (y is None):
-            raise ValueError("noise_floor needs either the truth or y, not both and not neither.")
-        with torch.no_grad():
-            if truth is not None:
-                squares = self.noise_model.expected_square(self(truth.double()))
-                return float((squares if mask is None else squares * mask).sum())
-            return self.noise_model.floor_from_data(y if mask is None else y[mask.expand_as(y) > 0])
-
     # -- what it cannot see ------------------------------------------------------------------------------------------
 
     @property
@@ -183,33 +163,90 @@ class PhaseRetrieval(Operator):
         return phaseless_symmetries(3, signed=self.signal_range == "-1..1", separate=self.channels == "separate")
 
     @property
-    def background(self) -> float:
+    def background(self) -> float:  # type: ignore[override]
         """The image value whose signal is 0: black for ``0..1``, middle grey for ``-1..1``."""
         return -1.0 if self.signal_range == "0..1" else 0.0
 
-    # -- files -------------------------------------------------------------------------------------------------------
+    def caution(self, image_shape: tuple[int, int]) -> Sentence | None:
+        """When the recorded values are fewer equations than the image has pixels.
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"operator": "phase_retrieval", **asdict(self)}
+        Friedel's law makes half of them repeat the other half, so it takes two per pixel.
+        """
+        _, rows, columns = self.measurement_shape(image_shape)
+        samples = rows * columns / (image_shape[0] * image_shape[1])
+        if samples >= 2:
+            return None
+        return Sentence(
+            "oversample {oversample} records {samples} values per pixel, and half of them repeat the other half, so "
+            "many pictures explain this measurement equally well; set oversample to 2 in Phase Retrieval.",
+            oversample=f"{self.oversample:g}",
+            samples=f"{samples:.3g}",
+        )
 
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> PhaseRetrieval:
-        """The inverse of :meth:`to_dict`."""
-        known = {name: settings[name] for name in cls.__dataclass_fields__ if name in settings}
-        if known.get("detector") is not None:
-            known["detector"] = tuple(known["detector"])
-        return cls(**known)
+    # -- recordings ----------------------------------------------------------------------------------------------------
 
-    def for_detector(self, shape: tuple[int, int]) -> PhaseRetrieval:
-        """The same operator with y of (h, w), whatever the oversampling."""
-        return replace(self, detector=(int(shape[0]), int(shape[1])))
+    def shade(self, y: torch.Tensor, decades: float) -> torch.Tensor:
+        """The amplitudes on a logarithmic scale, also where intensities were recorded."""
+        y = y.clamp_min(0)
+        return log_shade(y.sqrt() if self.quantity == "intensity" else y, decades)
+
+    def from_recording(self, y: torch.Tensor, mask: torch.Tensor | None, options: ReadOptions) -> Measurement:
+        """A detector's pattern as a measurement, by an operator that is adapted to the data's size and channels.
+
+        In this order: zero frequency to the middle; intensities to amplitudes; grey data to the operator that averages
+        channels; size; units; noise, where it is to be estimated; the quantity that the operator works with.
+        """
+        y, mask = centred(y, mask, options)
+        refuse_marks(y)
+        amplitude = y if options.values == "amplitude" else root(y, self.noise.never_negative)
+        operator, image_shape = self._for_channels(y.shape[0])._for_size(
+            (y.shape[-2], y.shape[-1]), options.image_shape
+        )
+        amplitude = amplitude * scale_of(amplitude, options.scale, image_shape, operator.noise.noise_sigma)
+        if options.estimate_noise:
+            sigma = estimate_sigma(amplitude[None], None if mask is None else mask[None].float())
+            logger.info("noise_sigma estimated from the data: %.4g", sigma)
+            operator = replace(operator, noise=replace(operator.noise, noise_sigma=sigma))
+        lowest, sigma = float(amplitude.min()), operator.noise.noise_sigma
+        if lowest < -8 * sigma:
+            raise ValueError(
+                f"amplitudes go down to {lowest:.3g}, which noise of sigma {sigma:.3g} cannot explain; "
+                "check the array and noise_sigma, or switch on negative_is_dead."
+            )
+        if operator.noise.never_negative:
+            amplitude = amplitude.clamp_min(0)
+        values = amplitude if operator.quantity == "amplitude" else amplitude.square()
+        return Measurement(values[None], operator, None if mask is None else mask[None], image_shape)
+
+    def _for_channels(self, channels: int) -> PhaseRetrieval:
+        if channels == 1 and self.channels == "separate":
+            logger.info(
+                "the data have one channel: the image's channels are averaged, colours come from the model alone."
+            )
+            return replace(self, channels="mean")
+        if channels == 3 and self.channels == "mean":
+            raise ValueError("the data have three channels; set channels of the operator to separate.")
+        return self
+
+    def _for_size(
+        self, detector: tuple[int, int], image_shape: tuple[int, int] | None
+    ) -> tuple[PhaseRetrieval, tuple[int, int]]:
+        """The image's size, and the operator told the detector's size where oversampling does not give just that."""
+        by_oversampling = replace(self, detector=None)
+        if image_shape is None:
+            image_shape = by_oversampling.image_shape(detector)
+        if by_oversampling.measurement_shape(image_shape)[1:] == detector:
+            return by_oversampling, image_shape
+        operator = self.for_detector(detector)
+        operator.measurement_shape(image_shape)  # raises when the image does not fit on the detector
+        return operator, image_shape
 
 
 #: As published: noise may make amplitudes negative. (DPS's paper adds this Gaussian noise; its repository's
 #: configuration file has Poisson noise instead.)
 PRESETS: Mapping[str, PhaseRetrieval] = MappingProxyType(
     {
-        "daps": PhaseRetrieval(2.0, 0.05, "0..1", clip_negative=False),
-        "dps": PhaseRetrieval(2.0, 0.05, "-1..1", clip_negative=False),
+        "daps": PhaseRetrieval(2.0, "0..1", noise=GaussianNoise(0.05, clip_negative=False)),
+        "dps": PhaseRetrieval(2.0, "-1..1", noise=GaussianNoise(0.05, clip_negative=False)),
     }
 )

@@ -31,12 +31,12 @@ class Symmetry:
     """An image transform that leaves the measurement unchanged. Calling it applies it.
 
     name: for tables, for example ``rot180`` or ``rot180 R, negative B``.
-    kind: ``global`` (all channels alike: still the same picture to a person) or ``per_channel``.
+    scope: ``global`` (all channels alike: still the same picture to a person) or ``per_channel``.
     apply: ``[N, C, H, W]`` in [-1, 1] to the same shape.
     """
 
     name: str
-    kind: Literal["global", "per_channel"]
+    scope: Literal["global", "per_channel"]
     apply: Callable[[torch.Tensor], torch.Tensor] = field(repr=False, compare=False)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:

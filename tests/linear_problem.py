@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import InitVar, dataclass
+
 import torch
-from sampler_lab.operators import Measurement, Operator
+from sampler_lab.diffusion.options import option
+from sampler_lab.operators import GaussianNoise, LinearOperator, Measurement
 
 
-class Scale(Operator):
-    """A(x) = gain · x, per value."""
+@dataclass(frozen=True)
+class Scale(LinearOperator):
+    """A(x) = gain · x, per value, for latents of one channel."""
 
-    def __init__(self, gain: float = 1.0, noise_sigma: float = 0.5) -> None:
-        self.gain, self.noise_sigma = gain, noise_sigma
+    gain: float = option(1.0, "What every value is multiplied by.")
+    noise_sigma: InitVar[float] = 0.5
+
+    def __post_init__(self, noise_sigma):
+        object.__setattr__(self, "noise", GaussianNoise(noise_sigma, clip_negative=False))
+        super().__post_init__()
 
     def __call__(self, image):
         return self.gain * image
 
+    def adjoint(self, y):
+        return self.gain * y
+
     def measurement_shape(self, image_shape):
         return (1, *image_shape)
 
-    def image_shape(self, detector_shape):
-        return tuple(detector_shape)
-
     def measure(self, image, seed):
+        """With noise in the image's own precision."""
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed), dtype=image.dtype)
-        return Measurement(self(image) + self.noise_sigma * noise, self, noise_floor=self.noise_floor(image))
-
-    def noise_floor(self, truth=None, *, y=None, mask=None):
-        return (truth if truth is not None else y).numel() * self.noise_sigma**2
-
-    def to_dict(self):
-        return {"name": "scale", "gain": self.gain, "noise_sigma": self.noise_sigma}
+        return Measurement(self(image) + self.noise.noise_sigma * noise, self)
 
 
 def identity_decoder(z):

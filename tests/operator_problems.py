@@ -1,12 +1,13 @@
 """Pictures, patterns and a linear operator that the operator tests share."""
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
-from sampler_lab.operators import Measurement, Operator
+from sampler_lab.operators import GaussianNoise, LinearOperator, NoiseModel
 
 
 def generator(seed=0):
@@ -40,30 +41,14 @@ def fourier_sum(u):
     return matrix(u.shape[-2]) @ u.to(torch.complex128) @ matrix(u.shape[-1]).T
 
 
-class Halving(Operator):
+@dataclass(frozen=True)
+class Halving(LinearOperator):
     """The smallest operator there is, for what holds of any of them: y = x / 2 + noise."""
 
-    noise_sigma = 0.1
+    noise: NoiseModel = field(default=GaussianNoise(0.1, clip_negative=False), kw_only=True)
 
     def __call__(self, image):
         return image / 2
-
-    def measurement_shape(self, image_shape):
-        return (3, *image_shape)
-
-    def image_shape(self, detector_shape):
-        return detector_shape
-
-    def measure(self, image, seed):
-        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
-        return Measurement(self(image) + self.noise_sigma * noise, self)
-
-    def noise_floor(self, truth=None, *, y=None, mask=None):
-        valid = (y if truth is None else truth).numel() if mask is None else float(mask.sum())
-        return self.noise_sigma**2 * valid
-
-    def to_dict(self):
-        return {"operator": "halving"}
 
 
 def matlab73(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -27,7 +27,7 @@ def error_reduction(u: torch.Tensor, measurement: Measurement) -> torch.Tensor:
     """ER(u) of objects ``[N, C, H, W]`` in the operator's signal range (``PhaseRetrieval.object`` of an image)."""
     operator = phase_retrieval_of(measurement)
     replaced = replace_amplitudes(operator.spectrum(u), amplitudes(measurement).to(u), _mask(measurement, u))
-    return crop(centred_ifft2(replaced).real, tuple(u.shape[-2:]))
+    return crop(centred_ifft2(replaced).real, (u.shape[-2], u.shape[-1]))
 
 
 def replace_amplitudes(spectrum: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -41,7 +41,7 @@ def replace_amplitudes(spectrum: torch.Tensor, y: torch.Tensor, mask: torch.Tens
 
 def amplitudes(measurement: Measurement) -> torch.Tensor:
     """The measured amplitudes ``[1, C, h, w]``, also where intensities were measured."""
-    if phase_retrieval_of(measurement).kind == "intensity":
+    if phase_retrieval_of(measurement).quantity == "intensity":
         return measurement.y.clamp_min(0).sqrt()
     return measurement.y
 

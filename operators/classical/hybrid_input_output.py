@@ -10,10 +10,9 @@ error reduction stops. A last stretch of error reduction lets it settle. The bas
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
+from ...diffusion.observer import SILENT, Observer
 from ..fourier import centred_fft2, centred_ifft2, crop, zero_pad
 from ..measurement import Measurement
 from .error_reduction import amplitudes, phase_retrieval_of, replace_amplitudes
@@ -29,7 +28,7 @@ def hybrid_input_output(
     settle: int = 50,
     beta: float = 0.9,
     seed: int = 0,
-    on_iteration: Callable[[], None] | None = None,
+    observer: Observer = SILENT,
 ) -> torch.Tensor:
     """``restarts`` independent reconstructions, images ``[restarts, 3, H, W]`` in [-1, 1].
 
@@ -37,7 +36,7 @@ def hybrid_input_output(
         iterations: in all; the last ``settle`` of them are error reduction.
         beta: strength of the feedback; 0.9 is usual.
         seed: of the random starts. Restart k starts the same however many there are.
-        on_iteration: called before each iteration, to show progress or to cancel.
+        observer: asked before each iteration whether to go on.
     """
     if restarts < 1 or iterations < 1 or not 0 <= settle <= iterations:
         raise ValueError(
@@ -47,16 +46,15 @@ def hybrid_input_output(
     operator = phase_retrieval_of(measurement)
     y, mask = amplitudes(measurement).clamp_min(0), measurement.mask
     low, high = (0.0, 1.0) if operator.signal_range == "0..1" else (-1.0, 1.0)
-    shape = (y.shape[1], *measurement.image_shape)
+    shape, frame = (y.shape[1], *measurement.image_shape), (y.shape[-2], y.shape[-1])
     starts = [
         torch.rand(shape, generator=torch.Generator().manual_seed((seed * 1_000_003 + k) % 2**63), dtype=y.dtype)
         for k in range(restarts)
     ]
-    inside = zero_pad(torch.ones(shape, dtype=torch.bool, device=y.device), tuple(y.shape[-2:]))
-    u = zero_pad(low + (high - low) * torch.stack(starts).to(y.device), tuple(y.shape[-2:]))
+    inside = zero_pad(torch.ones(shape, dtype=torch.bool, device=y.device), frame)
+    u = zero_pad(low + (high - low) * torch.stack(starts).to(y.device), frame)
     for i in range(iterations):
-        if on_iteration is not None:
-            on_iteration()
+        observer.raise_if_cancelled()
         p = centred_ifft2(replace_amplitudes(centred_fft2(u), y, mask)).real
         if i < iterations - settle:
             u = torch.where(inside & (p >= low) & (p <= high), p, u - beta * p)

@@ -41,20 +41,20 @@ def find_arrays(path: Path, interrupt: Interrupt = lambda: None) -> dict[str, St
     """
     if not path.is_file():
         raise ValueError(f"file {path.name!r} was not found; check its name and folder.")
-    kind = reading(path.name, lambda: _format_of(path))
-    if kind is None:
+    file_format = reading(path.name, lambda: _format_of(path))
+    if file_format is None:
         raise ValueError(f"{path.name!r} is none of the formats that can be read: {', '.join(EXTENSIONS)}.")
-    if kind in ("npy", "npz"):
-        return reading(path.name, lambda: (find_npy if kind == "npy" else find_npz)(path))
-    return reading(path.name, lambda: _find_by_process(path, kind, interrupt))
+    if file_format in ("npy", "npz"):
+        return reading(path.name, lambda: (find_npy if file_format == "npy" else find_npz)(path))
+    return reading(path.name, lambda: _find_by_process(path, file_format, interrupt))
 
 
 def _format_of(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(520)
-    for signature, kind in SIGNATURES:
+    for signature, file_format in SIGNATURES:
         if head.startswith(signature):
-            return kind
+            return file_format
     if head[512:520] == HDF5_SIGNATURE:  # MATLAB 7.3 puts its own header in front
         return "hdf5"
     if head.startswith(b"MATLAB 5.0") or path.suffix.lower() == ".mat":
@@ -62,7 +62,7 @@ def _format_of(path: Path) -> str | None:
     return None
 
 
-def _find_by_process(path: Path, kind: str, interrupt: Interrupt) -> dict[str, StoredArray]:
+def _find_by_process(path: Path, file_format: str, interrupt: Interrupt) -> dict[str, StoredArray]:
     size = path.stat().st_size
 
     def stored(entry: dict[str, Any]) -> StoredArray:
@@ -73,15 +73,15 @@ def _find_by_process(path: Path, kind: str, interrupt: Interrupt) -> dict[str, S
         shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
         if any(n < 0 for n in shape):
             raise ValueError(f"array {shown(name)!r} claims the shape {shape}")
-        whole = kind == "mat"
+        whole = file_format == "mat"
 
         def load(frame: int | None) -> np.ndarray:
             count = math.prod(shape if frame is None or whole else shape[1:]) * dtype.itemsize
-            return READER.read(path, kind, name, frame, count, interrupt)
+            return READER.read(path, file_format, name, frame, count, interrupt)
 
         return StoredArray(path.name, name, shape, dtype, load, min(entry.get("stored", size), size), whole)
 
-    return {entry["name"]: stored(entry) for entry in READER.arrays(path, kind, interrupt)}
+    return {entry["name"]: stored(entry) for entry in READER.arrays(path, file_format, interrupt)}
 
 
 def _refusal(path: Path, name: str, how: str) -> str:

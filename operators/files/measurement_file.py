@@ -21,14 +21,14 @@ import torch
 
 from ..measurement import Measurement
 from ..operator import Operator
-from ..phase_retrieval import PhaseRetrieval
-from .containers import EXTENSIONS, StoredArray, find_arrays, write_arrays
-from .detector import bring_to_operator, to_pattern
+from ..recording import ReadOptions
+from .choose_array import choose_array
+from .containers import StoredArray, find_arrays, write_arrays
+from .layout import to_recording
 from .npy_pair import save_pair, settings_beside
-from .read_options import ReadOptions, choose_array
 from .saved_settings import MAX_CHARACTERS, SavedSettings, checked, parse, settings_of
 
-__all__ = ["EXTENSIONS", "ReadOptions", "load_measurement", "save_measurement"]
+__all__ = ["load_measurement", "save_measurement"]
 
 SETTINGS = "sampler_lab"
 MAX_VALUE = 1e18  # the square of a recorded value must fit into float32
@@ -40,6 +40,7 @@ def save_measurement(measurement: Measurement, path: str | Path) -> None:
     A .npy holds nothing but the values, so there dead pixels become NaN and the settings go into a .json beside it.
 
     >>> import tempfile
+    >>> from sampler_lab.operators import PhaseRetrieval
     >>> measurement = PhaseRetrieval().measure(torch.zeros(1, 3, 8, 8), seed=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_measurement(measurement, Path(folder) / "first.npz")
@@ -77,29 +78,36 @@ def load_measurement(
             are not what :mod:`saved_settings` accepts; data that need an operator and have none.
     """
     path, options = Path(path), options or ReadOptions()
-    if operator is not None and not isinstance(operator, PhaseRetrieval):
-        raise ValueError(f"the operator is {type(operator).__name__}; files can be read for Phase Retrieval only.")
+    if operator is not None and not isinstance(operator, Operator):
+        raise ValueError(f"the operator is {type(operator).__name__}, which is none; connect one, or leave it out.")
     arrays = find_arrays(path, interrupt)
     settings = _settings(path, arrays)
     if settings is not None:
         saved = _restore(path, arrays, checked(settings, path.name))
         if operator is None and not (options.estimate_noise or options.image_shape or options.scale != 1):
             return saved
-        options = replace(
-            options,
-            values=saved.operator.kind,
-            image_shape=options.image_shape or saved.image_shape,
-        )
-        y, mask = saved.y[0], None if saved.mask is None else saved.mask[0]
-        return bring_to_operator(y, mask, operator or saved.operator, options)
+        return _again(saved, operator, options)
     if operator is None:
         raise ValueError(
-            f"{path.name!r} does not say how it was recorded; connect a Phase Retrieval node to the operator input."
+            f"{path.name!r} does not say how it was recorded; connect the node of its operator, for example Phase "
+            "Retrieval, to the operator input."
         )
     values = choose_array(arrays, options.array, path.name).read(options.frame)
-    mask = _mask_array(arrays, options, path.name)
-    y, mask = to_pattern(values, mask, options)
-    return bring_to_operator(y, mask, operator, options)
+    y, mask = to_recording(values, _mask_array(arrays, options, path.name), options)
+    return operator.from_recording(y, mask, options)
+
+
+def _again(saved: Measurement, operator: Operator | None, options: ReadOptions) -> Measurement:
+    """What was saved as a recording of ``operator``, else of its own, under those of the options that still count."""
+    own = saved.operator
+    known = replace(
+        options,
+        values=own.quantity,
+        zero_frequency="centre",
+        beam=(None, None),
+        image_shape=options.image_shape or saved.image_shape,
+    )
+    return (operator or own).from_recording(saved.y[0], None if saved.mask is None else saved.mask[0], known)
 
 
 def _settings(path: Path, arrays: dict[str, StoredArray]) -> dict[str, Any] | None:

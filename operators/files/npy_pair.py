@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ...diffusion.files import replacing
 from .saved_settings import MAX_CHARACTERS, parse
-from .writers import replacing
 
 __all__ = ["save_pair", "settings_beside"]
 
@@ -63,7 +63,7 @@ def settings_beside(path: Path) -> dict[str, Any] | None:
     if found is None:
         raise ValueError(
             f"{beside.name!r} belongs to another {path.name!r} than the one beside it; save the measurement again, or "
-            f"remove {beside.name!r} and connect a Phase Retrieval node."
+            f"remove {beside.name!r} and connect the operator, for example Phase Retrieval."
         )
     return found if "schema" in found else None
 

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, member: zipfile.Zip
         with archive.open(member) as stream:
             return read_header(stream)
 
-    def opened() -> BinaryIO:
+    def opened() -> _Member:
         return _Member(path, member.filename)
 
     try:
@@ -84,8 +84,8 @@ class _Member(io.BufferedIOBase):
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._stream.seek(offset, whence)
 
-    def read(self, size: int = -1) -> bytes:
-        return self._stream.read(size)
+    def read(self, size: int | None = -1) -> bytes:
+        return self._stream.read(-1 if size is None else size)
 
     def close(self) -> None:
         self._stream.close()

@@ -1,18 +1,21 @@
 """The settings of a saved measurement, as JSON: what this pack writes, and what it accepts of what it finds.
 
-Anybody can write such a text, so each value is checked for its type and range before anything is made of it.
+Anybody can write such a text. Operators and noise models check every one of their options when they are made, so there
+is no second list of rules here.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...diffusion.options import Option
+from ..catalogue import OPERATORS
+from ..images import LARGEST_SIDE, is_size
 from ..measurement import Measurement
 from ..operator import Operator
-from ..phase_retrieval import CHANNELS, KINDS, NOISES, SIGNAL_RANGES, PhaseRetrieval
 
 __all__ = ["MAX_CHARACTERS", "SCHEMA", "SavedSettings", "checked", "parse", "settings_of"]
 
@@ -30,41 +33,9 @@ class SavedSettings:
     noise_floor: float
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a value must be, as a test and in words."""
-
-    holds: Callable[[Any], bool]
-    words: str
-
-
-def _number(low: float, high: float, words: str) -> Rule:
-    # Not a bool, which is an int in Python; NaN fails every comparison, and an int of any length can be compared.
-    return Rule(lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high, words)
-
-
-def _choice(choices: tuple[str, ...]) -> Rule:
-    return Rule(lambda v: isinstance(v, str) and v in choices, f"one of {', '.join(choices)}")
-
-
-def _is_size(value: Any) -> bool:
-    whole = isinstance(value, list) and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
-    return whole and len(value) == 2 and all(1 <= n <= 65_536 for n in value)
-
-
-_SIZE = Rule(_is_size, "[rows, columns], each a whole number from 1 to 65536")
-_PHASE_RETRIEVAL = {
-    "oversample": _number(0, 1000, "a number from 0 to 1000"),
-    "noise_sigma": _number(0, 1e9, "a number from 0 to 1e9"),
-    "signal_range": _choice(SIGNAL_RANGES),
-    "clip_negative": Rule(lambda v: isinstance(v, bool), "true or false"),
-    "kind": _choice(KINDS),
-    "noise": _choice(NOISES),
-    "channels": _choice(CHANNELS),
-    "detector": Rule(lambda v: v is None or _is_size(v), f"null or {_SIZE.words}"),
-}
-_OPERATORS = {"phase_retrieval": (PhaseRetrieval, _PHASE_RETRIEVAL)}
-_MEASUREMENT = {"image_shape": _SIZE, "noise_floor": _number(0, 1e30, "a number from 0 to 1e30")}
+#: The residual of the truth, in squared units of y.
+NOISE_FLOOR = Option("noise_floor", 0.0, "The residual expected of the truth.", minimum=0.0, maximum=1e30)
+_MEASUREMENT = ("image_shape", "noise_floor")
 
 
 def settings_of(measurement: Measurement) -> dict[str, Any]:
@@ -101,30 +72,26 @@ def checked(settings: Mapping[str, Any], file: str) -> SavedSettings:
         )
     said = settings.get("operator")
     name = said.get("operator") if isinstance(said, dict) else None
-    if "operator" in settings and not (isinstance(name, str) and name in _OPERATORS):
+    kind = OPERATORS.get(name) if isinstance(name, str) else None
+    if "operator" in settings and kind is None:
         raise ValueError(
             f"{file!r} was saved with the operator {_short(name)}, which this version does not know; update."
         )
     missing = [key for key in ("operator", *_MEASUREMENT) if key not in settings]
-    if missing:
+    if missing or kind is None or not isinstance(said, dict):
         raise ValueError(f"{file!r} lacks {', '.join(missing)} in its settings; save the measurement again.")
-    kind, rules = _OPERATORS[name]
-    _check(settings, _MEASUREMENT, file)
-    _check(said, rules, file)
     try:
+        NOISE_FLOOR.check(settings["noise_floor"])
+        if not is_size(settings["image_shape"]):
+            raise ValueError(
+                f"image_shape is {_short(settings['image_shape'])}; it must be [rows, columns], each a whole number "
+                f"from 1 to {LARGEST_SIDE}."
+            )
         operator = kind.from_dict(said)
     except ValueError as problem:
-        raise ValueError(f"the settings in {file!r} do not fit together: {problem}") from None
-    return SavedSettings(operator, tuple(settings["image_shape"]), float(settings["noise_floor"]))
-
-
-def _check(values: Mapping[str, Any], rules: Mapping[str, Rule], file: str) -> None:
-    for name, rule in rules.items():
-        if name in values and not rule.holds(values[name]):
-            raise ValueError(
-                f"{name} is {_short(values[name])} in the settings of {file!r}; it must be {rule.words}, so save the "
-                "measurement again."
-            )
+        raise ValueError(f"save {file!r} again, its settings cannot be used: {problem}") from None
+    rows, columns = settings["image_shape"]
+    return SavedSettings(operator, (rows, columns), float(settings["noise_floor"]))
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -75,9 +75,10 @@ class StoredArray:
         return reading(self.file, lambda: self.load(frame))
 
     def _check_size(self, frame: int | None) -> None:
-        values = math.prod(self.shape if frame is None or self.whole else self.shape[1:])
+        shape = self.shape or ()
+        values = math.prod(shape if frame is None or self.whole else shape[1:])
         asked = values * max(self.dtype.itemsize, 4)
-        everything = math.prod(self.shape) * self.dtype.itemsize
+        everything = math.prod(shape) * self.dtype.itemsize
         if asked > MAX_BYTES:
             raise Refused(
                 f"{self._who} in {self.file!r} claims {_gib(asked)}, more than the {_gib(MAX_BYTES)} that are read "
@@ -111,7 +112,7 @@ def shown(name: str) -> str:
     return name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}..."
 
 
-def names_of(arrays: dict[str, StoredArray]) -> str:
+def names_of(arrays: Mapping[str, StoredArray]) -> str:
     """The first dozen of the arrays with their shapes, as a sentence lists them."""
     some = list(arrays.items())[:SHOWN_NAMES]
     listed = [f"{shown(name) or 'the array'} {_shape(array.shape)}" for name, array in some]

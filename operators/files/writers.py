@@ -1,15 +1,16 @@
-"""Arrays and texts into files: each file is written beside its place and moved there, so it is whole or not there."""
+"""Arrays and texts into files of the format that their names end in."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-__all__ = ["replacing", "write_arrays"]
+from ...diffusion.files import replacing
+
+__all__ = ["write_arrays"]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
@@ -31,23 +32,10 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str
         ) from None
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; it takes the place of ``path`` in one step when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # before the move: a power cut must not leave an empty file under the name
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
     with path.open("wb") as file:  # given a name, numpy would append .npz to it
-        np.savez_compressed(file, **arrays, **{name: np.array(value) for name, value in text.items()})
+        everything: dict[str, Any] = {**arrays, **{name: np.array(value) for name, value in text.items()}}
+        np.savez_compressed(file, **everything)
 
 
 def _write_mat(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> None:
@@ -62,8 +50,8 @@ def _write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str,
     with h5py.File(path, "w") as file:
         for name, value in arrays.items():
             file.create_dataset(name, data=value, compression="gzip" if value.ndim else None)
-        for name, value in text.items():
-            file[name] = value
+        for name, sentence in text.items():
+            file[name] = sentence
 
 
 _WRITERS: dict[str, Callable[[Path, Mapping[str, np.ndarray], Mapping[str, str]], None]] = {

@@ -8,9 +8,8 @@ import pytest
 import torch
 from host_graphs import EmojiGraph
 from sampler_lab.labkit.outcome import RunFailed
-from sampler_lab.operators import PhaseRetrieval
+from sampler_lab.operators import PhaseRetrieval, ReadOptions
 from sampler_lab.operators.files import load_measurement, save_measurement
-from sampler_lab.operators.files.read_options import ReadOptions
 
 pytestmark = pytest.mark.host
 
@@ -73,7 +72,7 @@ def test_an_empty_latent_of_such_a_size(client):
 
 
 def test_a_measurement_from_a_file_is_read_at_the_size_that_is_named(tmp_path):
-    operator = PhaseRetrieval(oversample=2.0, noise_sigma=0.05)
+    operator = PhaseRetrieval(oversample=2.0)
     save_measurement(operator.measure(torch.zeros(1, 3, 65, 63), seed=1), tmp_path / "odd.npz")
     assert load_measurement(tmp_path / "odd.npz").image_shape == (65, 63)
     padded = load_measurement(tmp_path / "odd.npz", None, ReadOptions(image_shape=(80, 64)))

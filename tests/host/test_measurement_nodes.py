@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from editor import not_of_the_editor
+from inside_host import found_by
 from operator_problems import picture
 from PIL import Image
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
-from sampler_lab.operators import PhaseRetrieval
+from sampler_lab.operators import OPERATORS, GaussianNoise, PhaseRetrieval
 from sampler_lab.operators.files import load_measurement, save_measurement
-from sampler_lab.operators.preview import log_amplitude
+from sampler_lab.operators.preview import preview
 from scipy.io import savemat
 
 pytestmark = pytest.mark.host
@@ -89,7 +90,7 @@ def shown(client, result):
 
 
 def as_shown(measurement):
-    return (log_amplitude(measurement)[0].movedim(0, -1).numpy() * 255).astype(int)
+    return (preview(measurement)[0].movedim(0, -1).numpy() * 255).astype(int)
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -136,7 +137,7 @@ def test_save_and_load(client, photograph, tmp_path, extension):
 
 def test_a_file_of_ones_own(client, tmp_path):
     """Intensities in somebody's units, one channel, dead pixels as -1, zero frequency in the corner."""
-    truth = PhaseRetrieval(channels="mean", noise_sigma=0.0).measure(picture(1, 32, 32), 0)
+    truth = PhaseRetrieval(channels="mean", noise=GaussianNoise(0.0)).measure(picture(1, 32, 32), 0)
     counts = (torch.fft.ifftshift(truth.y[0, 0], dim=(-2, -1)).square() * 1e4).numpy()
     counts[5, 7] = -1
     np.savez(tmp_path / "detector_counts.npz", frame=counts)
@@ -255,6 +256,20 @@ def test_cancelling_ends_a_reading_that_hangs(client, server, photograph):
     assert readers_of(server.pid) == []
     result = client.run(loading(file="cancelled/file_00002.mat [output]"), timeout=300)  # and the next one is read
     assert shown(client, result).shape == (48, 36, 3)
+
+
+def test_any_operator_of_the_catalogue_can_have_a_node(comfyui):
+    """Its inputs follow from its options; the camera without colours, which has no node in the editor, as one."""
+    found = found_by("operator_nodes_probe.py", comfyui)
+    assert set(found["inputs"]) == set(OPERATORS)
+    for name, inputs in found["inputs"].items():
+        assert inputs["same"], name
+        assert inputs["untold"] == [], name
+        assert {"noise", "noise_sigma", "clip_negative"} <= set(inputs["values"]), name
+    assert found["inputs"]["grey"]["values"]["clip_negative"] is False
+    assert found["grey"]["error"] < 1e-6
+    assert found["grey"]["shown"] == [1, 8, 6, 3]
+    assert found["grey"]["wrong"] == "noise is 'salt'; choose one of gaussian, poisson."
 
 
 @pytest.mark.browser

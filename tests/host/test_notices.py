@@ -111,7 +111,7 @@ def test_a_measurement_that_many_pictures_explain_is_said_in_its_nodes_output(cl
     measurement = measured(g, oversample=0.0)
     g.add("SamplerLabPreviewMeasurement", measurement=measurement, decades=3.0)
     (notice,) = client.run(g.prompt, timeout=120).outputs[measurement[0]][KEY]
-    assert "oversample 0 records 1 values a pixel" in notice["text"]
+    assert "oversample 0 records 1 values per pixel" in notice["text"]
 
 
 def test_missing_dino_weights_say_what_to_download_and_where_to_put_it(client):

@@ -193,7 +193,7 @@ def quality_reports():
 
     generator = torch.Generator().manual_seed(1)
     truth = torch.rand(1, 3, 32, 32, generator=generator) * 2 - 1
-    measurement = PhaseRetrieval(noise_sigma=0.05).measure(truth, seed=1)
+    measurement = PhaseRetrieval().measure(truth, seed=1)
     turned = truth.flip(-1, -2)
     one_channel = torch.cat([turned[:, :1], truth[:, 1:]], dim=1)
     broken = torch.full_like(truth, float("nan"))

@@ -9,7 +9,7 @@ import torch
 from sampler_lab.instruments.record import RunRecord, load_metrics
 from sampler_lab.metrics import flat_image_psnr, psnr, quality_table, ssim
 from sampler_lab.metrics.blind_choice import blind_choice
-from sampler_lab.operators import PhaseRetrieval, rot180
+from sampler_lab.operators import GaussianNoise, PhaseRetrieval, rot180
 
 OPERATOR = PhaseRetrieval()
 
@@ -80,7 +80,7 @@ def test_a_turned_channel_counts_only_in_its_own_column(particles, truth, measur
 
 def test_oracle_and_blind_choose_differently_when_the_measurement_cannot_tell(truth):
     """Without noise a turned channel fits exactly: blind takes it, and the oracle knows better."""
-    measurement = PhaseRetrieval(noise_sigma=0.0).measure(truth, seed=0)
+    measurement = PhaseRetrieval(noise=GaussianNoise(0.0)).measure(truth, seed=0)
     turned = truth.clone()
     turned[:, 1] = rot180(turned[:, 1])
     table = quality_table(torch.cat([truth + 0.02 * noise(truth, 3), turned]), truth, measurement, choose=blind_choice)

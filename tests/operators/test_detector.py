@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 from operator_problems import generator, picture
-from sampler_lab.operators import PhaseRetrieval
-from sampler_lab.operators.files.detector import bring_to_operator, to_pattern
-from sampler_lab.operators.files.read_options import ReadOptions
+from sampler_lab.operators import GaussianNoise, PhaseRetrieval, ReadOptions
+from sampler_lab.operators.files.layout import to_recording
 
 
 def read(array, operator=None, mask=None, **options):
     options = ReadOptions(**options)
-    return bring_to_operator(*to_pattern(np.asarray(array), mask, options), operator or PhaseRetrieval(), options)
+    return (operator or PhaseRetrieval()).from_recording(*to_recording(np.asarray(array), mask, options), options)
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def test_grey_data_are_the_mean_of_the_images_channels(y, layout):
     assert measurement.operator.channels == "mean"
     assert measurement.y.shape == (1, 1, 24, 24)
     assert measurement.image_shape == (16, 16)
-    assert [s.kind for s in measurement.operator.symmetries] == ["global", "global"]
+    assert [s.scope for s in measurement.operator.symmetries] == ["global", "global"]
     image = torch.zeros(2, 3, 16, 16, requires_grad=True)  # an RGB model's images, all the same
     measurement.residual(image).sum().backward()
     assert image.grad.abs().sum() > 0
@@ -77,7 +76,7 @@ def test_negative_marks(y):
 
 
 def test_negative_noise_is_clipped_or_kept_as_the_operator_says():
-    free = PhaseRetrieval(clip_negative=False)
+    free = PhaseRetrieval(noise=GaussianNoise(clip_negative=False))
     y = free.measure(picture(), 3).y[0]
     assert (y < 0).any()
     assert torch.equal(read(y.numpy(), free).y[0], y)
@@ -88,7 +87,7 @@ def test_negative_values_that_are_no_noise(y):
     with pytest.raises(ValueError, match=r"amplitudes go down to -.*, which noise of sigma 0.05 cannot explain"):
         read(y - 0.5)
     with pytest.raises(ValueError, match=r"some intensities are negative.*; switch on clip_negative of the operator"):
-        read(y - 0.5, PhaseRetrieval(clip_negative=False), values="intensity")
+        read(y - 0.5, PhaseRetrieval(noise=GaussianNoise(clip_negative=False)), values="intensity")
 
 
 def test_mask_of_every_shape(y):
@@ -145,7 +144,7 @@ def test_corner_is_brought_to_the_middle(size, where):
 
 @pytest.mark.parametrize("shift", [(3, 0), (-2, 4), (0, -5)])
 def test_a_beam_beside_the_middle(shift):
-    operator = PhaseRetrieval(noise_sigma=0.0)
+    operator = PhaseRetrieval(noise=GaussianNoise(0.0))
     centred = operator(picture())[0]
     moved = centred.roll(shift, (-2, -1)).numpy()
     measurement = read(moved, operator, beam=(12 + shift[0], 12 + shift[1]))
@@ -188,15 +187,15 @@ def test_detector_units_are_noticed(y):
 
 def test_noise_from_the_data():
     image = torch.rand(1, 3, 64, 64, generator=generator()) * 2 - 1
-    y = PhaseRetrieval(noise_sigma=0.02).measure(image, 0).y[0].numpy()
-    measurement = read(y, PhaseRetrieval(noise_sigma=0.5), estimate_noise=True)
-    assert measurement.operator.noise_sigma == pytest.approx(0.02, rel=0.05)
-    floor = PhaseRetrieval(noise_sigma=0.02).noise_floor(image)
+    y = PhaseRetrieval(noise=GaussianNoise(0.02)).measure(image, 0).y[0].numpy()
+    measurement = read(y, PhaseRetrieval(noise=GaussianNoise(0.5)), estimate_noise=True)
+    assert measurement.operator.noise.noise_sigma == pytest.approx(0.02, rel=0.05)
+    floor = PhaseRetrieval(noise=GaussianNoise(0.02)).noise_floor(image)
     assert measurement.noise_floor == pytest.approx(floor, rel=0.1)
 
 
-def test_kind_follows_the_operator(y):
-    intensity = PhaseRetrieval(kind="intensity")
+def test_quantity_follows_the_operator(y):
+    intensity = PhaseRetrieval(quantity="intensity")
     torch.testing.assert_close(read(y, intensity).y[0], torch.from_numpy(y).square())
     torch.testing.assert_close(
         read(y**2, intensity, values="intensity").y[0], torch.from_numpy(y**2), rtol=1e-5, atol=1e-6
@@ -258,12 +257,12 @@ def test_refuses_colour_data_for_a_grey_operator(y):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"values": "phase"}, "values is 'phase'; it must be one of amplitude, intensity"),
+        ({"values": "phase"}, "values is 'phase'; choose one of amplitude, intensity"),
         ({"layout": "WxH"}, "layout is 'WxH'"),
         ({"zero_frequency": "left"}, "zero_frequency is 'left'"),
         ({"mask_meaning": "yes"}, "mask_meaning is 'yes'"),
-        ({"scale": -1.0}, "scale is -1.0; it must be a positive factor, or 0"),
-        ({"scale": math.nan}, "scale is nan"),
+        ({"scale": -1.0}, "scale is -1.0; it must be a number between 0"),
+        ({"scale": math.nan}, "scale is (NaN|nan)"),
     ],
 )
 def test_refuses_options(options, sentence):

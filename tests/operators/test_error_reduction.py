@@ -3,7 +3,8 @@
 import pytest
 import torch
 from operator_problems import Halving, disc, generator, picture
-from sampler_lab.operators import Measurement, PhaseRetrieval
+from sampler_lab.diffusion.observer import Observer
+from sampler_lab.operators import GaussianNoise, Measurement, PhaseRetrieval
 from sampler_lab.operators.classical.error_reduction import error_reduction
 from sampler_lab.operators.classical.hybrid_input_output import best_channels, hybrid_input_output
 
@@ -17,7 +18,7 @@ def residual(u, measurement):
 @pytest.mark.parametrize("detector", [None, (25, 30)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradient_of_the_residual_is_twice_the_step(clip, signal_range, detector, masked):
-    operator = PhaseRetrieval(signal_range=signal_range, clip_negative=clip, detector=detector)
+    operator = PhaseRetrieval(signal_range=signal_range, detector=detector, noise=GaussianNoise(clip_negative=clip))
     measurement = operator.measure(picture(dtype=torch.float64), 0)
     if masked:
         mask = torch.rand(measurement.y.shape, generator=generator(1)) > 0.3
@@ -48,9 +49,9 @@ def test_never_raises_the_residual():
         last = now
 
 
-@pytest.mark.parametrize("kind", ["amplitude", "intensity"])
-def test_the_truth_is_a_fixed_point_without_noise(kind):
-    operator = PhaseRetrieval(noise_sigma=0.0, kind=kind)
+@pytest.mark.parametrize("quantity", ["amplitude", "intensity"])
+def test_the_truth_is_a_fixed_point_without_noise(quantity):
+    operator = PhaseRetrieval(quantity=quantity, noise=GaussianNoise(0.0))
     measurement = operator.measure(picture(dtype=torch.float64), 0)
     u = operator.object(picture(dtype=torch.float64))
     torch.testing.assert_close(error_reduction(u, measurement), u, rtol=0, atol=1e-12)
@@ -68,7 +69,7 @@ def psnr(image, reference):
 def test_hio_solves_an_easy_problem():
     """No noise, twice the samples per axis, an object that leaves most of its frame empty."""
     truth = disc(16, 5.0)
-    measurement = PhaseRetrieval(oversample=4.0, noise_sigma=0.0).measure(truth, 0)
+    measurement = PhaseRetrieval(oversample=4.0, noise=GaussianNoise(0.0)).measure(truth, 0)
     images = hybrid_input_output(measurement, restarts=4, iterations=400, seed=1)
     assert images.shape == (4, 3, 16, 16)
     assert images.abs().max() <= 1
@@ -89,9 +90,9 @@ def test_restart_k_does_not_depend_on_their_number():
 
 def test_best_channels_takes_and_turns_each_channel():
     truth = picture()
-    measurement = PhaseRetrieval(noise_sigma=0.0).measure(truth, 0)
+    measurement = PhaseRetrieval(noise=GaussianNoise(0.0)).measure(truth, 0)
     grey = picture(seed=3)[:, :1].expand(-1, 3, -1, -1)
-    measurement = PhaseRetrieval(noise_sigma=0.0).measure(grey, 0)
+    measurement = PhaseRetrieval(noise=GaussianNoise(0.0)).measure(grey, 0)
     good, bad = grey.clone(), torch.zeros_like(grey)
     good[:, 1] = good[:, 1].flip((1, 2))  # a perfect fit, upside down
     good[:, 2] = 0.0
@@ -106,10 +107,21 @@ def test_settling_alone_is_error_reduction_with_limits():
     assert measurement.residual(images) < measurement.residual(start)
 
 
-def test_hook_runs_every_iteration():
-    measurement, calls = PhaseRetrieval().measure(picture(), 0), []
-    hybrid_input_output(measurement, restarts=1, iterations=7, settle=2, on_iteration=lambda: calls.append(1))
-    assert len(calls) == 7
+def test_every_iteration_can_be_cancelled():
+    class Cancel(Observer):
+        asked = 0
+
+        def raise_if_cancelled(self):
+            self.asked += 1
+            if self.asked == 8:
+                raise InterruptedError
+
+    measurement, cancel = PhaseRetrieval().measure(picture(), 0), Cancel()
+    hybrid_input_output(measurement, restarts=1, iterations=7, settle=2, observer=cancel)
+    assert cancel.asked == 7
+    with pytest.raises(InterruptedError):
+        hybrid_input_output(measurement, restarts=1, iterations=7, settle=2, observer=cancel)
+    assert cancel.asked == 8
 
 
 @pytest.mark.parametrize("wrong", [{"restarts": 0}, {"iterations": 0, "settle": 0}, {"iterations": 5, "settle": 6}])

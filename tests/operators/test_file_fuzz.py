@@ -25,7 +25,7 @@ def outcome(path) -> str:
     """Without an operator first; a file that needs one gets it."""
     sentence = ""
     for operator in (None, PhaseRetrieval()):
-        if not operator or "connect a Phase Retrieval node to the operator" in sentence:
+        if not operator or "Retrieval, to the operator input" in sentence:
             try:
                 measurement = load_measurement(path, operator)
             except ValueError as problem:

@@ -15,8 +15,8 @@ from sampler_lab.operators.noise import (
 )
 
 MODELS = [
-    GaussianNoise(0.05, clip=True),
-    GaussianNoise(0.05, clip=False),
+    GaussianNoise(0.05, clip_negative=True),
+    GaussianNoise(0.05, clip_negative=False),
     PoissonNoise(0.05, "amplitude"),
     PoissonNoise(0.05, "intensity"),
 ]
@@ -33,7 +33,7 @@ def test_expected_square_is_the_mean_of_many_draws(noise, amplitude):
 
 
 def test_clipped_gaussian_in_closed_form():
-    noise = GaussianNoise(2.0, clip=True)
+    noise = GaussianNoise(2.0, clip_negative=True)
     squares = noise.expected_square(torch.tensor([0.0, 40.0], dtype=torch.float64))
     assert squares.tolist() == pytest.approx([2.0, 4.0])  # half of sigma² at zero, all of it far away
 
@@ -74,7 +74,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_floor_estimated_from_data_is_the_floor_of_the_truth(case):
     settings, tolerance = CASES[case]
-    image, operator = picture(1, 48, 48, seed=4), PhaseRetrieval(**settings)
+    image, operator = picture(1, 48, 48, seed=4), PhaseRetrieval.from_dict(settings)
     expected = operator.noise_floor(image)
     estimates = [operator.measure(image, seed).noise_floor for seed in range(4)]
     assert sum(estimates) / 4 == pytest.approx(expected, rel=tolerance)
@@ -82,14 +82,14 @@ def test_floor_estimated_from_data_is_the_floor_of_the_truth(case):
 
 @pytest.mark.parametrize("clip", [True, False])
 def test_floor_is_the_mean_residual_of_the_truth(clip):
-    image, operator = picture(), PhaseRetrieval(clip_negative=clip)
+    image, operator = picture(), PhaseRetrieval(noise=GaussianNoise(clip_negative=clip))
     residuals = torch.tensor([operator.measure(image, seed).residual(image).item() for seed in range(200)])
     interval = 4.5 * residuals.std().item() / math.sqrt(len(residuals))
     assert operator.noise_floor(image) == pytest.approx(residuals.mean().item(), abs=interval)
 
 
 def test_floor_without_clipping_is_m_sigma_squared():
-    measurement = PhaseRetrieval(noise_sigma=0.05, clip_negative=False).measure(picture(), 0)
+    measurement = PhaseRetrieval(noise=GaussianNoise(0.05, clip_negative=False)).measure(picture(), 0)
     assert measurement.noise_floor == pytest.approx(measurement.count * 0.05**2)
 
 
@@ -102,7 +102,7 @@ def test_clipped_floor_lies_where_it_was_measured():
 def test_taking_the_data_for_the_amplitudes_would_be_wrong():
     """Why the mixing distribution is estimated at all: the obvious estimate is off by far more than 1 %."""
     image, operator = picture(1, 48, 48), PhaseRetrieval()
-    naive = operator.noise_model.expected_square(operator.measure(image, 0).y).sum().item()
+    naive = operator.noise.expected_square(operator.measure(image, 0).y).sum().item()
     assert abs(naive / operator.noise_floor(image) - 1) > 0.05
 
 
@@ -128,7 +128,7 @@ def test_mixing_weights_find_a_known_mixture():
 @pytest.mark.parametrize("sigma", [0.01, 0.05])
 @pytest.mark.parametrize("shape", [(96, 96), (97, 95)])
 def test_sigma_from_opposite_points(sigma, clip, shape):
-    operator = PhaseRetrieval(noise_sigma=sigma, clip_negative=clip, detector=shape)
+    operator = PhaseRetrieval(detector=shape, noise=GaussianNoise(sigma, clip_negative=clip))
     image = torch.rand(1, 3, 64, 64, generator=generator(2)) * 2 - 1  # white noise has many bright amplitudes
     assert estimate_sigma(operator.measure(image, 0).y) == pytest.approx(sigma, rel=0.05)
 

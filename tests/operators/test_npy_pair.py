@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from operator_problems import picture
-from sampler_lab.operators import PhaseRetrieval
+from sampler_lab.operators import GaussianNoise, PhaseRetrieval
 from sampler_lab.operators.files import load_measurement, save_measurement
 
 OLD = PhaseRetrieval().measure(picture(1, 8, 8), 1)
-NEW = PhaseRetrieval(noise_sigma=0.1).measure(picture(1, 16, 16), 2)
+NEW = PhaseRetrieval(noise=GaussianNoise(0.1)).measure(picture(1, 16, 16), 2)
 
 
 def same(measurement, other):

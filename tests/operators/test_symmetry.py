@@ -5,13 +5,13 @@ import pickle
 import pytest
 import torch
 from operator_problems import disc, picture
-from sampler_lab.operators import PhaseRetrieval, shift_image
+from sampler_lab.operators import GaussianNoise, PhaseRetrieval, shift_image
 from sampler_lab.operators.symmetry import phaseless_symmetries
 
 OPERATORS = [
     PhaseRetrieval(),
-    PhaseRetrieval(oversample=1.0, kind="intensity"),
-    PhaseRetrieval(signal_range="-1..1", clip_negative=False),
+    PhaseRetrieval(oversample=1.0, quantity="intensity"),
+    PhaseRetrieval(signal_range="-1..1", noise=GaussianNoise(clip_negative=False)),
     PhaseRetrieval(channels="mean"),
     PhaseRetrieval(signal_range="-1..1", channels="mean"),
     PhaseRetrieval(detector=(27, 30)),
@@ -40,13 +40,13 @@ def test_symmetries_make_different_images_in_range(operator):
         seen.append(moved)
 
 
-def test_names_and_kinds():
+def test_names_and_scopes():
     plain = PhaseRetrieval().symmetries
     assert [s.name for s in plain[:2]] == ["identity", "rot180"]
-    assert [s.kind for s in plain] == ["global"] * 2 + ["per_channel"] * 6
+    assert [s.scope for s in plain] == ["global"] * 2 + ["per_channel"] * 6
     assert torch.equal(plain[1](picture()), picture().flip((2, 3)))
     signed = PhaseRetrieval(signal_range="-1..1").symmetries
-    assert [s.name for s in signed if s.kind == "global"] == ["identity", "rot180", "negative", "rot180 negative"]
+    assert [s.name for s in signed if s.scope == "global"] == ["identity", "rot180", "negative", "rot180 negative"]
     assert len(signed) == 4**3
     assert len({s.name for s in signed}) == len(signed)
 
@@ -92,7 +92,7 @@ def test_shift_image_beyond_the_frame_leaves_background():
 def test_noise_does_not_break_a_symmetry():
     """y is one fixed recording, so truth and twin have the same residual to it, clipped or not."""
     for clip in (True, False):
-        measurement = PhaseRetrieval(clip_negative=clip).measure(picture(), 0)
+        measurement = PhaseRetrieval(noise=GaussianNoise(clip_negative=clip)).measure(picture(), 0)
         truth, twin = measurement.residual(picture()), measurement.residual(picture().flip((2, 3)))
         torch.testing.assert_close(truth, twin, rtol=1e-5, atol=0)
 

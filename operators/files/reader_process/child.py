@@ -3,10 +3,10 @@
 Run by path and never imported by the pack, so it must find everything in the standard library, NumPy and the reader
 itself: torch would make its start slow, and the pack's folder may have any name.
 
-A request is a line of JSON on the standard input: ``do`` (list or read), ``kind`` (mat or hdf5), ``path``, ``seconds``,
-and to read ``name`` and ``frame``. The answer is two lengths (big-endian, 8 bytes each), that much JSON, and that many
-bytes of an array: never a pickle. The process ends when its standard input does, so it does not outlive the parent, and
-after a minute without work.
+A request is a line of JSON on the standard input: ``do`` (list or read), ``format`` (mat or hdf5), ``path``,
+``seconds``, and to read ``name`` and ``frame``. The answer is two lengths (big-endian, 8 bytes each), that much JSON,
+and that many bytes of an array: never a pickle. The process ends when its standard input does, so it does not outlive
+the parent, and after a minute without work.
 """
 
 from __future__ import annotations
@@ -169,11 +169,11 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """The JSON and the bytes of an answer; what a library raises about a file is an answer as well."""
     try:
         if request["do"] == "list":
-            arrays = LIST[request["kind"]](request["path"])
+            arrays = LIST[request["format"]](request["path"])
             if len(arrays) > MAX_ARRAYS:
                 raise ValueError(f"it holds more than {MAX_ARRAYS} arrays")
             return {"arrays": arrays}, b""
-        return _packed(READ[request["kind"]](request["path"], request["name"], request["frame"]))
+        return _packed(READ[request["format"]](request["path"], request["name"], request["frame"]))
     except ImportError as problem:
         return {"missing": problem.name or str(problem)}, b""
     except MemoryError:
@@ -242,8 +242,8 @@ def main() -> None:
     for request in requests():
         limit(memory, request["seconds"])
         head, content = answer(request)
-        head = json.dumps(head).encode()
-        out.write(struct.pack(">QQ", len(head), len(content)) + head)
+        written = json.dumps(head).encode()
+        out.write(struct.pack(">QQ", len(written), len(content)) + written)
         out.write(content)
         out.flush()
     os._exit(0)  # the listening thread still waits for a line

@@ -50,23 +50,23 @@ class ReaderProcess:
     @property
     def pid(self) -> int | None:
         """The number of the running process, None when there is none."""
-        running = self._process is not None and self._process.poll() is None
-        return self._process.pid if running else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
-    def arrays(self, path: Path, kind: str, interrupt: Callable[[], None]) -> list[dict[str, Any]]:
+    def arrays(self, path: Path, file_format: str, interrupt: Callable[[], None]) -> list[dict[str, Any]]:
         """Name, shape, dtype, stored bytes and reason of refusal of every array in the file."""
-        head, _ = self._ask(path, {"do": "list", "kind": kind}, interrupt, SECONDS)
+        head, _ = self._ask(path, {"do": "list", "format": file_format}, interrupt, SECONDS)
         return head["arrays"]
 
     def read(
-        self, path: Path, kind: str, name: str, frame: int | None, size: int, interrupt: Callable[[], None]
+        self, path: Path, file_format: str, name: str, frame: int | None, size: int, interrupt: Callable[[], None]
     ) -> np.ndarray:
         """The values of one array, or of one index of its first axis: some ``size`` bytes.
 
         Raises:
             ValueError: damaged, too slow, too large, a package is missing: one sentence each.
         """
-        request = {"do": "read", "kind": kind, "name": name, "frame": frame}
+        request = {"do": "read", "format": file_format, "name": name, "frame": frame}
         head, content = self._ask(path, request, interrupt, SECONDS + size / BYTES_PER_SECOND)
         if "text" in head:
             return np.array(head["text"], dtype=str).reshape(head["shape"])
@@ -81,9 +81,10 @@ class ReaderProcess:
         if process is not None:
             process.kill()
             process.wait()
-            with contextlib.suppress(OSError):  # half a request may be on its way
-                process.stdin.close()
-            process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):  # half a request may be on its way
+                    if stream is not None:
+                        stream.close()
 
     def _ask(
         self, path: Path, request: dict[str, Any], interrupt: Callable[[], None], seconds: float
@@ -149,7 +150,11 @@ class ReaderProcess:
     def _answer(
         self, file: str, request: dict[str, Any], interrupt: Callable[[], None]
     ) -> tuple[dict[str, Any], bytearray]:
-        process, received, done = self._process, [], threading.Event()
+        process, done = self._process, threading.Event()
+        if process is None or process.stdin is None or process.stdout is None:
+            raise _Gone("it was not started")
+        into, out_of = process.stdin, process.stdout
+        received: list[tuple[dict[str, Any], bytearray] | Exception] = []
         seconds = request["seconds"]
         ends = time.monotonic() + seconds
 
@@ -159,9 +164,9 @@ class ReaderProcess:
 
         def exchange() -> None:
             try:
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                process.stdin.flush()
-                received.append(_receive(process.stdout, arriving))
+                into.write(json.dumps(request).encode() + b"\n")
+                into.flush()
+                received.append(_receive(out_of, arriving))
             except (OSError, ValueError, EOFError, MemoryError) as problem:
                 received.append(problem)
             finally:
