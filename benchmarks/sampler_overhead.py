@@ -1,7 +1,7 @@
 """What a sampler costs besides the model: each of ours beside the host's native function, on a denoiser that is free.
 
-The two run in turns, in an order that changes, and each pair gives one ratio of times; the table has their median and
-the middle half. Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the
+The two run in turns, in an order that changes, and each pair gives one ratio of times (of a processor: the time that it
+worked for this program, so that others beside it count little); the table has their median and the middle half. Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the
 machine. ``python3 lab.py bench samplers`` runs it with the orders; ``COMFYUI_PATH`` names the host.
 """
 
@@ -57,13 +57,13 @@ class FreeDenoiser:
     def __init__(self, x: torch.Tensor, parameterization: Parameterization) -> None:
         import comfy.model_sampling
 
-        kind = comfy.model_sampling.CONST if parameterization is CONST else comfy.model_sampling.EPS
+        prediction = comfy.model_sampling.CONST if parameterization is CONST else comfy.model_sampling.EPS
         whole = (
             comfy.model_sampling.ModelSamplingDiscreteFlow
             if parameterization is CONST
             else comfy.model_sampling.ModelSamplingDiscrete
         )
-        model_sampling = type("ModelSampling", (whole, kind), {})()
+        model_sampling = type("ModelSampling", (whole, prediction), {})()
         patcher = SimpleNamespace(get_model_object=lambda name: {"model_sampling": model_sampling}[name])
         self.inner_model = SimpleNamespace(
             inner_model=SimpleNamespace(model_sampling=model_sampling), model_patcher=patcher
@@ -112,13 +112,16 @@ class Row:
 
 
 def timed(run: Sampler) -> float:
+    """Seconds: of a GPU on the clock, of a processor those that it worked for this program, whatever else it did."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    start = time.perf_counter()
+        start = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start
+    start = time.process_time()
     run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def compare(

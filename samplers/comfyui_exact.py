@@ -56,24 +56,26 @@ def comfyui_gradient_estimation(run: Run, gamma: float) -> torch.Tensor:
 
 def comfyui_dpmpp_2m(run: Run) -> torch.Tensor:
     """ComfyUI's ``sample_dpmpp_2m`` and, if ``run`` captures u, its CFG++ form."""
-    x, u_last, h_last = run.given, None, None
+    x = run.given
+    last: tuple[torch.Tensor, torch.Tensor] | None = None
     for i, sigma, sigma_next in _levels(run):
         D, u = _predict(run, x, i, sigma)
         t, t_next = sigma.log().neg(), sigma_next.log().neg()
         h = t_next - t
-        has_slope = u_last is not None and sigma_next != 0
         if run.unconditional is None:
             target = D
-            if has_slope:
+            if last is not None and sigma_next != 0:
+                u_last, h_last = last
                 weight = 1 / (2 * (h_last / h))
                 target = (1 + weight) * D - weight * u_last
             x = (t_next.neg().exp() / t.neg().exp()) * x - (-h).expm1() * target
         else:
             mix = -torch.exp(-h) * u
-            if has_slope:
+            if last is not None and sigma_next != 0:
+                u_last, h_last = last
                 mix = mix - torch.expm1(-h) * (1 / (2 * (h_last / h))) * (D - u_last)
             x = D + mix + torch.exp(-h) * x
-        u_last, h_last = u, h
+        last = (u, h)
     return x
 
 
@@ -84,14 +86,15 @@ def comfyui_res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
     """
     x, noise = run.given, _batch_noise(run)
     s_noise = s_noise * run.noise_scale
-    u_last = sigma_last = down_last = None
+    last: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
     for i, sigma, sigma_next in _levels(run):
         D, u = _predict(run, x, i, sigma)
         down, up = _ancestral(sigma, sigma_next, eta)
-        if down == 0 or u_last is None:
+        if down == 0 or last is None:
             d = (x - u) / sigma.reshape([1] * x.ndim)
             x = x + d * (down - sigma) if run.unconditional is None else D + d * down
         else:
+            u_last, sigma_last, down_last = last
             t, t_down_last, t_next, t_last = (level.log().neg() for level in (sigma, down_last, down, sigma_last))
             h = t_next - t
             c2 = (t_last - t_down_last) / h
@@ -104,7 +107,7 @@ def comfyui_res_multistep(run: Run, eta: float, s_noise: float) -> torch.Tensor:
             x = h.neg().exp() * x + h * (b_1 * u + b_2 * u_last)
         if sigma_next > 0 and eta:
             x = x + noise(sigma, sigma_next) * s_noise * up
-        u_last, sigma_last, down_last = u, sigma, down
+        last = (u, sigma, down)
     return x
 
 

@@ -71,9 +71,9 @@ def _under_convention(walk: TakesOptions[torch.Tensor], name: str, with_cfg_pp: 
         **keywords: Any,
     ) -> torch.Tensor:
         with torch.no_grad():
-            run = Run(
-                model, x, sigmas, extra_args, callback, disable, parameterization, noise_sampler, cfg_pp=with_cfg_pp
-            )
+            run = Run(model, x, sigmas, extra_args, callback, disable, parameterization, noise_sampler)
+            if with_cfg_pp:
+                run.capture_unconditional()
             return walk(run, *values, **keywords).to(x.dtype)
 
     made = cast(Any, sample)

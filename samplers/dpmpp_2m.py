@@ -25,7 +25,7 @@ from .comfyui_exact import FORM, comfyui_dpmpp_2m, is_comfyui_form
 from .convention import cfg_pp, sampler
 from .run import Run
 from .slope import slope_weight
-from .steps import weighted_sum
+from .steps import weighted_sum_
 
 __all__ = ["sample_dpmpp_2m", "sample_dpmpp_2m_cfg_pp"]
 
@@ -62,6 +62,6 @@ def _dpmpp_2m(run: Run, solver_type: str, higher_order_term: str, form: str) -> 
         eps = step.noise(x, u)
         newest = D if higher_order_term == "guided" else u
         c = step.alpha_next * slope_weight(step, length_last, solver_type)
-        x = weighted_sum((step.alpha_next, D), (step.sigma_next, eps), (c, newest), (-c, u_last))
+        x = weighted_sum_((step.sigma_next, eps), (step.alpha_next, D), (c, newest), (-c, u_last))
         u_last, length_last = u, step.length
     return x

@@ -28,7 +28,7 @@ import torch
 from .convention import cfg_pp, sampler
 from .options import ETA, S_NOISE
 from .run import Run
-from .steps import weighted_sum
+from .steps import weighted_sum, weighted_sum_
 
 __all__ = ["sample_dpmpp_2s_ancestral", "sample_dpmpp_2s_ancestral_cfg_pp"]
 
@@ -48,7 +48,7 @@ def sample_dpmpp_2s_ancestral(run: Run, eta: float, s_noise: float) -> torch.Ten
             x_middle = weighted_sum((middle.alpha_next, D), (middle.sigma_next, eps))
             D_middle, _ = run.denoise(x_middle, sigma_middle)
             c = -down.alpha_next * math.expm1(-down.h)
-        x = weighted_sum((down.alpha_next, D), (down.sigma_next, eps), (c, D_middle), (-c, D))
+        x = weighted_sum_((down.sigma_next, eps), (down.alpha_next, D), (c, D_middle), (-c, D))
         x = run.add_noise(x, sigma_up * s_noise, step)
     return x
 

@@ -34,7 +34,7 @@ from ..diffusion.options import Option
 from .convention import cfg_pp, sampler
 from .options import ETA, S_NOISE
 from .run import Run
-from .steps import Step, weighted_sum
+from .steps import OptionalTerm, Step, weighted_sum_
 
 __all__ = ["sample_er_sde", "sample_er_sde_cfg_pp"]
 
@@ -94,9 +94,9 @@ def sample_er_sde(run: Run, solver_type: str, max_stage: int, eta: float, s_nois
         D, u = run.predict(x, step)
         eps = step.noise(x, u)
         down, sigma_up = split(step, log_g)
-        terms = [(down.alpha_next, D), (down.sigma_next, eps)]
+        terms: list[OptionalTerm] = [(down.alpha_next, D)]
         slope = None
-        if max_stage >= 2 and math.isfinite(s_last) and step.is_finite:
+        if max_stage >= 2 and u_last is not None and math.isfinite(s_last) and step.is_finite:
             # Newton's divided differences in s of the last predictions.
             gap = step.s - s_last
             slope = (u - u_last).div_(gap)
@@ -106,7 +106,7 @@ def sample_er_sde(run: Run, solver_type: str, max_stage: int, eta: float, s_nois
                 curvature = (slope - slope_last).mul_(2 / (step.s - s_before))
                 # The slope is that of half a gap before s; at s it is slope + curvature·gap/2.
                 terms.append((second + first * gap / 2, curvature))
-        x = weighted_sum(*terms)
+        x = weighted_sum_((down.sigma_next, eps), *terms)
         x = run.add_noise(x, sigma_up * s_noise, step)
         u_last, slope_last = u, slope
         s_last, s_before = step.s, s_last

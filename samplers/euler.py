@@ -16,7 +16,7 @@ import torch
 from .convention import cfg_pp, sampler
 from .options import ETA, S_NOISE
 from .run import Run
-from .steps import weighted_sum
+from .steps import weighted_sum_
 
 __all__ = ["sample_euler", "sample_euler_ancestral", "sample_euler_ancestral_cfg_pp", "sample_euler_cfg_pp"]
 
@@ -28,7 +28,7 @@ def sample_euler(run: Run) -> torch.Tensor:
     for step in run.steps():
         D, u = run.predict(x, step)
         eps = step.noise(x, u)
-        x = weighted_sum((step.alpha_next, D), (step.sigma_next, eps))
+        x = weighted_sum_((step.sigma_next, eps), (step.alpha_next, D))
     return x
 
 
@@ -40,7 +40,7 @@ def sample_euler_ancestral(run: Run, eta: float, s_noise: float) -> torch.Tensor
         D, u = run.predict(x, step)
         eps = step.noise(x, u)
         down, sigma_up = step.split(eta)
-        x = weighted_sum((down.alpha_next, D), (down.sigma_next, eps))
+        x = weighted_sum_((down.sigma_next, eps), (down.alpha_next, D))
         x = run.add_noise(x, sigma_up * s_noise, step)
     return x
 

@@ -31,7 +31,7 @@ from .convention import cfg_pp, sampler
 from .options import ETA, S_NOISE
 from .run import Run
 from .slope import slope_weight
-from .steps import weighted_sum
+from .steps import weighted_sum_
 
 __all__ = [
     "sample_res_multistep",
@@ -66,7 +66,7 @@ def _res_multistep(run: Run, eta: float, s_noise: float, form: str) -> torch.Ten
         eps = step.noise(x, u)
         down, sigma_up = step.split(eta)
         c = down.alpha_next * slope_weight(down, length_last, "heun")
-        x = weighted_sum((down.alpha_next, D), (down.sigma_next, eps), (c, u), (-c, u_last))
+        x = weighted_sum_((down.sigma_next, eps), (down.alpha_next, D), (c, u), (-c, u_last))
         x = run.add_noise(x, sigma_up * s_noise, step)
         u_last, length_last = u, down.length
     return x

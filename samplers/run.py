@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tqdm.auto import tqdm
@@ -37,8 +37,7 @@ class Run:
         callback: called once a step.
         disable: True hides the progress bar.
         parameterization: VE or CONST; asked of the model if None.
-        noise_sampler: where noise comes from; one stream an item, from the seed, if None.
-        cfg_pp: also capture the unconditional prediction.
+        noise_sampler: where noise comes from; one stream per item, from the seed, if None.
     """
 
     def __init__(
@@ -51,8 +50,6 @@ class Run:
         disable: bool | None = None,
         parameterization: Parameterization | None = None,
         noise_sampler: NoiseSampler | None = None,
-        *,
-        cfg_pp: bool = False,
     ) -> None:
         self.model = model
         self.x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
@@ -63,14 +60,16 @@ class Run:
         self.parameterization = given.with_noise_scale(1.0)
         self.noise_scale = given.noise_scale
         self.extra_args = {} if extra_args is None else extra_args
-        self.unconditional = None
-        if cfg_pp:
-            self.unconditional = UnconditionalPrediction(self.extra_args)
-            self.extra_args = self.unconditional.extra_args
+        self.unconditional: UnconditionalPrediction | None = None
         self._callback = callback
         self._disable = disable
         self.noise_sampler = noise_sampler
         self._noise: ParticleNoise | None = None
+
+    def capture_unconditional(self) -> None:
+        """For CFG++: from now on u is the model's unconditional prediction, and no longer D itself."""
+        self.unconditional = UnconditionalPrediction(self.extra_args)
+        self.extra_args = self.unconditional.extra_args
 
     def steps(self, may_rise: bool = True) -> Iterable[Step]:
         """The steps, under a progress bar.
@@ -134,5 +133,7 @@ class Run:
             return u
         adjust = self.extra_args["model_options"].get("denoise_mask_function")
         if adjust is not None:
-            mask = adjust(level, mask, extra_options={"model": self.model.inner_model, "sigmas": self.sigmas})
+            mask = adjust(
+                level, mask, extra_options={"model": cast(Any, self.model).inner_model, "sigmas": self.sigmas}
+            )
         return torch.lerp(D, u, mask.to(u.dtype).expand_as(u))

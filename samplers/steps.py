@@ -14,14 +14,16 @@ model's pure noise. All numbers are Python floats, computed before the first mod
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 import torch
 
 from ..diffusion.parameterization import Parameterization
 
-__all__ = ["PURE_NOISE", "Step", "plan", "weighted_sum"]
+__all__ = ["PURE_NOISE", "Step", "plan", "weighted_sum", "weighted_sum_"]
 
 #: A run that starts at this level (VE) or above starts at pure noise: sigma = 0.9999 of a flow model. No VE model's
 #: schedule reaches it (zero terminal SNR: 4,518).
@@ -50,7 +52,7 @@ class Step:
 
         A new tensor. At a flow's pure noise alpha is 0, and all of x is noise.
         """
-        return torch.sub(x, u, alpha=self.alpha).div_(self.sigma)
+        return torch.sub(x, u, alpha=self.alpha).mul_(1 / self.sigma)
 
     @property
     def h(self) -> float:
@@ -138,13 +140,25 @@ def plan(sigmas: torch.Tensor, parameterization: Parameterization, may_rise: boo
     ]
 
 
-def weighted_sum(*terms: tuple[float, torch.Tensor | None]) -> torch.Tensor:
-    """The sum of weight·tensor over ``terms``, in one new tensor.
+Term = tuple[float, torch.Tensor]
+#: Of a term of weight 0 the tensor need not exist yet.
+OptionalTerm = tuple[float, torch.Tensor | None]
 
-    A term of weight 0 is left out, so what it would weigh need not exist yet (None).
-    """
-    (weight, first), *others = (term for term in terms if term[0] != 0.0)
-    total = first * weight
-    for weight, tensor in others:
-        total.add_(tensor, alpha=weight)
+
+def weighted_sum(first: Term, *others: OptionalTerm) -> torch.Tensor:
+    """The sum of weight·tensor over all terms, in a new tensor."""
+    weight, tensor = first
+    return _add(tensor * weight, others)
+
+
+def weighted_sum_(first: Term, *others: OptionalTerm) -> torch.Tensor:
+    """The same in the memory of the first term's tensor, which must be the caller's own."""
+    weight, tensor = first
+    return _add(tensor.mul_(weight), others)
+
+
+def _add(total: torch.Tensor, terms: Sequence[OptionalTerm]) -> torch.Tensor:
+    for weight, tensor in terms:
+        if weight != 0.0:
+            total.add_(cast(torch.Tensor, tensor), alpha=weight)
     return total
