@@ -57,7 +57,7 @@ class LikelihoodCorrection(Correction):
         measurement = self.measurement.to(run.device)
         try:
             decoder.load(options.micro_batch or run.shape[0], tuple(run.shape[1:]))
-            self._likelihood = Likelihood(measurement, decoder, options.micro_batch, options.precision)
+            self._likelihood = Likelihood(measurement, decoder, options.decoding)
             self._parameterization = run.parameterization
             yield True
         finally:

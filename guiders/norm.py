@@ -58,6 +58,8 @@ class NormCorrection(Correction):
     def _limit(self, arguments: dict[str, Any], guides: bool) -> torch.Tensor:
         cond = arguments["cond_denoised"]
         limited = self.limits.apply(arguments["denoised"], cond) if guides else cond
+        if self._norms:
+            return limited  # a further call, for a correction below: of other latents than the sampler's
         if arguments["uncond"] is not None:  # else the host did not compute it
             self._norms["gap"] = _per_item(cond - arguments["uncond_denoised"])
         self._norms["guidance"] = _per_item(limited - cond)

@@ -16,7 +16,8 @@ from ..diffusion.options import Option
 from ..host.cancel import raise_if_cancelled
 from ..host.feature_space import FeatureSpaceOfRun
 from ..host.notices import notify
-from ..posterior.interaction.repulsion import RepulsionOptions, pairwise_distance, repel_denoised, repulsion
+from ..posterior.interaction.forces import pairwise_distance, repulsion
+from ..posterior.interaction.repulsion import Repulsion, repel_denoised
 from .correction import Call, Correction, SamplingRun
 
 __all__ = ["SIGMA_TOP", "ParticleCorrection"]
@@ -38,7 +39,7 @@ class ParticleCorrection(Correction):
     name = "ParticleGuider"
 
     def __init__(
-        self, options: RepulsionOptions, space: FeatureSpaceOfRun | None = None, sigma_top: float = SIGMA_TOP.default
+        self, options: Repulsion, space: FeatureSpaceOfRun | None = None, sigma_top: float = SIGMA_TOP.default
     ) -> None:
         """``sigma_top``: VE level at which the strength is full; a run that starts below it has it full at its start.
 

@@ -13,17 +13,14 @@ import comfy.model_management
 import torch
 
 from ..diffusion.options import Option
-from ..posterior.interaction.features import (
+from ..posterior.interaction.dino import (
     DINO_MODEL,
-    FEATURE_SPACES,
     PREPROCESSINGS,
     DINOFeatures,
-    LatentFeatures,
-    PixelFeatures,
     find_dino_weights,
     load_dino,
 )
-from ..posterior.interaction.repulsion import FeatureSpace
+from ..posterior.interaction.features import FEATURE_SPACES, FeatureSpace, LatentFeatures, PixelFeatures
 from .decoder import DifferentiableDecoder
 from .folders import model_folders
 from .latents import check_single_images
@@ -44,6 +41,7 @@ PREPROCESSING = Option(
     "What DINO sees. imagenet: as it was trained. rsd_compat: the decoder's output as it is, to repeat published runs.",
     choices=PREPROCESSINGS,
     advanced=True,
+    added_later=True,
 )
 
 #: Bytes that autograd keeps of DINO (small) per image: 36 MiB measured in single precision, with room for the rest.

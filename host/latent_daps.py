@@ -17,8 +17,8 @@ from ..operators.fingerprints import describe_measurement
 from ..posterior.moves.pruning import PruningOptions
 from ..samplers.latent_daps import LatentDAPSOptions, sample_latent_daps
 from .decoder import DifferentiableDecoder
-from .feature_space import FeatureSpaceOfRun
 from .folders import check_prefix, next_run_file
+from .feature_space import FeatureSpaceOfRun
 from .latents import check_latent
 from .live_view import LiveView
 from .model_sampling import parameterization_of_host_model

@@ -18,8 +18,7 @@ from ..instruments.guidance_record import GuidanceRecord, attached
 from ..instruments.plots.guidance import ON_A_NODE, plot_record
 from ..operators import Measurement
 from ..posterior.guidance import GuidanceOptions
-from ..posterior.interaction.repulsion import MODES, RepulsionOptions
-from . import repulsion_inputs
+from ..posterior.interaction.repulsion import Repulsion
 from .inputs import widget, widgets
 from .types import GUIDANCE, MEASUREMENT
 
@@ -81,6 +80,7 @@ class SamplerLabParticleGuider(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        repulsion = {option.name: option for option in Repulsion.options()}
         return io.Schema(
             node_id="SamplerLabParticleGuider",
             display_name="Particle Guider",
@@ -90,13 +90,10 @@ class SamplerLabParticleGuider(io.ComfyNode):
             search_aliases=["diversity", "diverse batch", "repulsion", "particle guidance", "variety", "RSD"],
             inputs=[
                 _guider_input(),
-                io.Float.Input(
-                    "strength",
+                widget(
+                    repulsion["strength"],
                     default=0.05,
-                    min=0.0,
                     max=10_000.0,
-                    step=0.005,
-                    round=False,
                     tooltip="normalised: share of the model's own direction that the repulsion adds, usually 0.02 to "
                     "0.2; too much shows as artefacts. raw: factor on the force. 0: off, as without this node.",
                 ),
@@ -106,20 +103,17 @@ class SamplerLabParticleGuider(io.ComfyNode):
                     optional=True,
                     tooltip="The VAE of the guider's model. Needed for pixel and dino, which look at decoded images.",
                 ),
-                repulsion_inputs.sigma_break(),
-                repulsion_inputs.schedule(),
+                widget(repulsion["sigma_break"]),
+                widget(repulsion["schedule"], optional=True),
                 widget(SIGMA_TOP, optional=True),
-                io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default="normalised",
+                widget(repulsion["mode"], optional=True, advanced=True),
+                widget(PREPROCESSING),
+                widget(
+                    repulsion["micro_batch"],
                     optional=True,
-                    advanced=True,
-                    tooltip="normalised: strength is a share, the same on every model. raw: strength multiplies the "
-                    "force, as published; its effect depends on model and sigma.",
+                    tooltip="Items decoded at a time for pixel and dino. 0: all. Choose 1 when memory runs out; "
+                    "results do not change, each step decodes twice.",
                 ),
-                widget(PREPROCESSING, optional=True),
-                repulsion_inputs.micro_batch("Items"),
             ],
             outputs=_outputs(),
         )
@@ -135,7 +129,7 @@ class SamplerLabParticleGuider(io.ComfyNode):
         **repulsion: Any,
     ) -> io.NodeOutput:
         space = FeatureSpaceOfRun(feature_space, vae, preprocessing)
-        return _with(guider, ParticleCorrection(RepulsionOptions(**repulsion), space, sigma_top))
+        return _with(guider, ParticleCorrection(Repulsion(**repulsion), space, sigma_top))
 
 
 class SamplerLabNormGuider(io.ComfyNode):

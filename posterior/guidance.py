@@ -30,7 +30,8 @@ import torch
 from ..diffusion.options import Options, option
 from ..diffusion.parameterization import Parameterization
 from ..diffusion.tensors import finite_rows, per_row, rms
-from .likelihood import PRECISIONS, Likelihood
+from .decoding import PRECISIONS, Decoding
+from .likelihood import Likelihood
 
 __all__ = ["COVARIANCES", "FORMS", "GuidanceOptions", "guide"]
 
@@ -97,6 +98,11 @@ class GuidanceOptions(Options):
         super().check()
         if self.tau**2 == 0 < self.tau:  # 1e-300 squared is 0
             raise ValueError(f"tau is {self.tau}; it must be 0 (the measurement's own) or a positive number.")
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the latents are decoded."""
+        return Decoding(self.micro_batch, self.precision)
 
     def variance(self, likelihood: Likelihood) -> float:
         """tau²: the option's, or the mean square that the noise alone leaves in a measured value."""

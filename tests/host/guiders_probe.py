@@ -28,8 +28,9 @@ from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_
 from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions, _covariance_times  # noqa: E402
-from sampler_lab.posterior.interaction.features import DINO_MODEL  # noqa: E402
-from sampler_lab.posterior.interaction.repulsion import RepulsionOptions, pairwise_distance  # noqa: E402
+from sampler_lab.posterior.interaction.dino import DINO_MODEL  # noqa: E402
+from sampler_lab.posterior.interaction.forces import pairwise_distance  # noqa: E402
+from sampler_lab.posterior.interaction.repulsion import Repulsion  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
 
 VAE = emoji_vae()
@@ -73,7 +74,7 @@ def sample(guider, start=None, sampler="euler", steps=6, mask=None, latent=None)
 
 def particle(guider, **settings):
     space = settings.pop("space", None)
-    return corrected(guider, ParticleCorrection(RepulsionOptions(**settings), space))
+    return corrected(guider, ParticleCorrection(Repulsion(**settings), space))
 
 
 def likelihood(guider, measurement, vae=VAE, **settings):

@@ -20,21 +20,22 @@ from sampler_lab.guiders.norm import NormCorrection  # noqa: E402
 from sampler_lab.guiders.particle import ParticleCorrection  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_vae  # noqa: E402
 from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
-from sampler_lab.host.latent_daps import RunHandle, latent_daps_sampler  # noqa: E402
+from sampler_lab.host.latent_daps import latent_daps_sampler  # noqa: E402
+from sampler_lab.host.run_handle import RunHandle  # noqa: E402
 from sampler_lab.host.samplers import catalogue_sampler  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
-from sampler_lab.posterior.data_steps.mcmc import MCMCOptions  # noqa: E402
-from sampler_lab.posterior.estimates.probability_flow import ODEOptions  # noqa: E402
+from sampler_lab.posterior.data_steps.langevin import Langevin  # noqa: E402
+from sampler_lab.posterior.estimates.probability_flow import ProbabilityFlow  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions  # noqa: E402
-from sampler_lab.posterior.interaction.repulsion import RepulsionOptions  # noqa: E402
-from sampler_lab.posterior.moves.hard_consistency import HardConsistencyOptions  # noqa: E402
-from sampler_lab.posterior.moves.pruning import PruningOptions  # noqa: E402
+from sampler_lab.posterior.interaction.repulsion import Repulsion  # noqa: E402
+from sampler_lab.posterior.method import Method  # noqa: E402
+from sampler_lab.posterior.moves.hard_consistency import HardConsistency  # noqa: E402
+from sampler_lab.posterior.moves.pruning import Pruning  # noqa: E402
 from sampler_lab.samplers import CATALOGUE  # noqa: E402
-from sampler_lab.samplers.latent_daps import LatentDAPSOptions  # noqa: E402
 
 PICTURE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
 MEASUREMENT = PhaseRetrieval(noise_sigma=0.05).measure(PICTURE, seed=1)
-SHORT_CHAIN = MCMCOptions(steps=2, step_size=1e-5, tau=0.3, prior_width="capped")
+SHORT_CHAIN = Langevin(steps=2, step_size=1e-5, tau=0.2, prior_width="capped")
 
 
 def cfg_guider(which: Kind) -> comfy.samplers.CFGGuider:
@@ -76,7 +77,7 @@ def likelihood(which: Kind, vae=None, **settings):
 
 
 def particle(which: Kind, space="latent", vae=None):
-    options, features = RepulsionOptions(0.1, sigma_break=0.01), FeatureSpaceOfRun(space, vae or which.vae)
+    options, features = Repulsion(0.1, sigma_break=0.01), FeatureSpaceOfRun(space, vae or which.vae)
     return corrected(cfg_guider(which), ParticleCorrection(options, features))
 
 
@@ -85,18 +86,16 @@ def norm(which: Kind):
 
 
 def daps(which: Kind, vae=None, search=False):
-    options = LatentDAPSOptions(ode=ODEOptions(steps=1, sigma_min=0.02), mcmc=SHORT_CHAIN)
+    method = Method(ProbabilityFlow(steps=1, sigma_min=0.02), SHORT_CHAIN)
     space = None
     if search:
-        options = LatentDAPSOptions(
-            ode=options.ode,
-            mcmc=SHORT_CHAIN,
-            repulsion=RepulsionOptions(0.05, sigma_break=0.01),
-            pruning=PruningOptions(keep=1, progress=0.5),
-            hard_consistency=HardConsistencyOptions(iterations=2, start=0.5),
+        method = Method(
+            ProbabilityFlow(steps=1, sigma_min=0.02, repulsion=Repulsion(0.05, sigma_break=0.01)),
+            SHORT_CHAIN,
+            (Pruning(keep=1, progress=0.5), HardConsistency(iterations=2, start=0.5)),
         )
         space = FeatureSpaceOfRun("pixel", vae or which.vae)
-    return latent_daps_sampler(MEASUREMENT, vae or which.vae, options, RunHandle("", None), space)
+    return latent_daps_sampler(MEASUREMENT, vae or which.vae, method, RunHandle("", None), space)
 
 
 def changed(which: Kind, guider) -> float:
