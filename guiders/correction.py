@@ -85,7 +85,7 @@ class Call:
 
 
 class Correction:
-    """A change of the model's predictions; the base class changes nothing.
+    """A change of the model's predictions.
 
     The object that a node makes holds settings only. Every run works with a copy of it, so what :meth:`run` sets on
     ``self`` belongs to that run and ends with it.
@@ -114,4 +114,4 @@ class Correction:
 
     def correct(self, denoised: torch.Tensor, call: Call) -> torch.Tensor:
         """D' from D, ``[N, ...]`` each. It may be called again, for ``call.denoise`` of a correction above."""
-        return denoised
+        raise NotImplementedError
