@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..diffusion.sentence import Sentence
 from ..diffusion.tensors import rms
 from ..host.guiders import sigma_at_percent
 from ..host.notices import notify
@@ -70,8 +71,11 @@ class NormCorrection(Correction):
         if not self._norms and not self._warned:
             self._warned = True
             notify(
-                f"Norm Guider: {self._kind_of_guider} does not use ComfyUI's cfg_function, so its guidance is neither "
-                "limited nor recorded; put the Norm Guider on CFGGuider instead."
+                Sentence(
+                    "Norm Guider: {guider} does not use ComfyUI's cfg_function, so its guidance is neither limited nor "
+                    "recorded; put the Norm Guider on CFGGuider instead.",
+                    guider=self._kind_of_guider,
+                )
             )
         d = (call.x - self._parameterization.alpha(call.sigma) * denoised) / call.sigma
         self.record.add(float(call.sigma), **self._norms, denoised=_per_item(denoised), direction=_per_item(d))

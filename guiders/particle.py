@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import torch
 
 from ..diffusion.options import Option
+from ..diffusion.sentence import Sentence
 from ..host.cancel import raise_if_cancelled
 from ..host.feature_space import FeatureSpaceOfRun
 from ..host.notices import notify
@@ -75,13 +76,20 @@ class ParticleCorrection(Correction):
             return False
         if count == 1:
             notify(
-                "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more.", "info"
+                Sentence(
+                    "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more."
+                ),
+                "info",
             )
             return False
         if top <= self.options.sigma_break:
             notify(
-                f"Particle Guider: sampling starts at sigma {top:.3g}, not above sigma_break "
-                f"{self.options.sigma_break:.3g}, so nothing repels; choose a smaller sigma_break."
+                Sentence(
+                    "Particle Guider: sampling starts at sigma {top}, not above sigma_break {sigma_break}, so nothing "
+                    "repels; choose a smaller sigma_break.",
+                    top=f"{top:.3g}",
+                    sigma_break=f"{self.options.sigma_break:.3g}",
+                )
             )
             return False
         return True

@@ -13,6 +13,7 @@ import comfy.model_management
 import torch
 
 from ..diffusion.options import Option
+from ..diffusion.sentence import Sentence
 from ..posterior.interaction.dino import (
     DINO_MODEL,
     PREPROCESSINGS,
@@ -91,9 +92,12 @@ class FeatureSpaceOfRun:
             weights = find_dino_weights(model_folders("dino"), self.dino_model)
             if weights is None:
                 notify(
-                    f"the weights of DINO ({self.dino_model}) are not here, so items are told apart in the latent "
-                    f"space; to use DINO, download model.safetensors of timm/{self.dino_model} from Hugging Face and "
-                    f"put it into models/dino as {self.dino_model}.safetensors."
+                    Sentence(
+                        "the weights of DINO ({model}) are not here, so items are told apart in the latent space; to "
+                        "use DINO, download model.safetensors of timm/{model} from Hugging Face and put it into "
+                        "models/dino as {model}.safetensors.",
+                        model=self.dino_model,
+                    )
                 )
         if self.name == "latent" or (self.name == "dino" and weights is None):
             yield LatentFeatures()

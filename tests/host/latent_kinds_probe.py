@@ -34,7 +34,7 @@ from sampler_lab.posterior.moves.pruning import Pruning  # noqa: E402
 from sampler_lab.samplers import CATALOGUE  # noqa: E402
 
 PICTURE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
-MEASUREMENT = PhaseRetrieval(noise_sigma=0.05).measure(PICTURE, seed=1)
+MEASUREMENT = PhaseRetrieval().measure(PICTURE, seed=1)
 SHORT_CHAIN = Langevin(steps=2, step_size=1e-5, tau=0.2, prior_width="capped")
 
 
