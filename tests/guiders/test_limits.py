@@ -62,7 +62,7 @@ def test_a_constant_prediction_stays_finite():
     [
         ({"rescale": 1.2}, "rescale is 1.2"),
         ({"clamp": -1.0}, "clamp is -1.0"),
-        ({"clamp": math.nan}, "clamp is NaN"),
+        ({"clamp": math.nan}, "clamp is nan"),
         ({"start_percent": 0.5, "end_percent": 0.5}, "start_percent is 0.5 and end_percent 0.5"),
         ({"end_percent": 1.5}, "end_percent is 1.5; it must be a number between 0 and 1"),
     ],

@@ -140,7 +140,7 @@ def test_a_nan_particle_never_touches_another(form):
     ("setting", "sentence"),
     [
         ({"weight": -1.0}, "weight is -1.0"),
-        ({"weight": math.nan}, "weight is NaN"),
+        ({"weight": math.nan}, "weight is nan"),
         ({"form": "best"}, "form is 'best'; choose one of matched, dps, dps_normalised"),
         ({"covariance": "full"}, "covariance is 'full'; choose one of isotropic, difference"),
         ({"tau": -0.1}, "tau is -0.1"),
