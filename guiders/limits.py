@@ -12,29 +12,54 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["GuidanceLimits", "rms"]
+from ..diffusion.options import Options, option
+from ..diffusion.tensors import per_row, rms
+
+__all__ = ["GuidanceLimits"]
 
 
 @dataclass(frozen=True)
-class GuidanceLimits:
+class GuidanceLimits(Options):
     """What guidance may do; the defaults allow everything.
 
-    rescale: phi in [0, 1]; 0 is off.
-    clamp: largest share of rms(c); 0 is off.
-    start_percent, end_percent: the interval as shares of the model's noise levels, 0 the noisiest, 1 the cleanest.
+    The interval is given as shares of the model's noise levels, 0 the noisiest and 1 the cleanest.
     """
 
-    rescale: float = 0.0
-    clamp: float = 0.0
-    start_percent: float = 0.0
-    end_percent: float = 1.0
+    rescale: float = option(
+        0.0,
+        "Brings the contrast of the guided prediction back to that of the unguided one. 0: off. Usual: 0.7.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    clamp: float = option(
+        0.0,
+        "Largest change that guidance may make, as a share of the prediction's size. Plot Guidance shows what it is "
+        "without a limit. 0: off.",
+        minimum=0.0,
+        maximum=100.0,
+        step=0.05,
+    )
+    start_percent: float = option(
+        0.0,
+        "Where guidance starts, as in the ControlNet nodes: 0 is the noisiest level of the model. Before it the "
+        "negative is not even computed.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.01,
+    )
+    end_percent: float = option(
+        1.0,
+        "Where guidance ends; 1 is the cleanest level of the model.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.01,
+    )
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.rescale <= 1:
-            raise ValueError(f"rescale is {self.rescale}; it must lie between 0 (off) and 1.")
-        if not 0 <= self.clamp < float("inf"):
-            raise ValueError(f"clamp is {self.clamp}; it must be 0 (off) or a positive share of the prediction's size.")
-        if not 0 <= self.start_percent < self.end_percent <= 1:
+    def check(self) -> None:
+        """Raise a ``ValueError`` for a value that is not allowed, or an interval without a level."""
+        super().check()
+        if self.start_percent >= self.end_percent:
             raise ValueError(
                 f"start_percent is {self.start_percent} and end_percent {self.end_percent}; "
                 "they must be between 0 and 1, the start before the end."
@@ -50,19 +75,14 @@ class GuidanceLimits:
         result = guided
         if self.clamp > 0:
             difference = result - cond
-            share = self.clamp * rms(cond) / rms(difference)  # infinite where there is no difference
+            share = per_row(self.clamp * rms(cond) / rms(difference), cond)  # infinite where there is no difference
             result = torch.where(share < 1, cond + share * difference, result)
         if self.rescale > 0:
             factor = _std(cond) / _std(result)
-            factor = torch.where(torch.isfinite(factor), factor, torch.ones_like(factor))
+            factor = per_row(torch.where(torch.isfinite(factor), factor, torch.ones_like(factor)), cond)
             result = result * (self.rescale * factor + 1 - self.rescale)
         return result
 
 
-def rms(x: torch.Tensor) -> torch.Tensor:
-    """Root mean square of each row, ``[N, 1, ...]``."""
-    return x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt()
-
-
 def _std(x: torch.Tensor) -> torch.Tensor:
-    return x.std(tuple(range(1, x.ndim)), keepdim=True)
+    return x.flatten(1).std(1)

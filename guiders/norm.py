@@ -6,106 +6,81 @@ The limits are a post-CFG hook that runs before all others (the sampler's among 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..diffusion.sentence import Sentence
-from ..host.guiders import (
-    NO_OPTIONS,
-    CFGGuider,
-    flow_or_ve,
-    sigma_at_percent,
-    tell_about_cfg_pp,
-    with_first_post_cfg_hook,
-)
+from ..diffusion.tensors import rms
+from ..host.guiders import sigma_at_percent
 from ..host.notices import notify
-from ..instruments.guidance_record import GuidanceRecord
-from .limits import GuidanceLimits, rms
+from ..host.post_cfg_hooks import with_first_post_cfg_hook
+from .correction import Call, Correction, SamplingRun
+from .limits import GuidanceLimits
 
-__all__ = ["NormGuider", "new_norm_record"]
-
-
-def new_norm_record() -> GuidanceRecord:
-    """What this guider notes at each call of the model, all per item and as a root mean square."""
-    return GuidanceRecord(
-        "Norm guider",
-        {
-            "gap": "|cond - uncond|",
-            "guidance": "|guided - cond| after the limits",
-            "denoised": "|D|, the prediction that the sampler gets",
-            "direction": "|d|, d = (x - alpha D) / sigma",
-        },
-    )
+__all__ = ["NormCorrection"]
 
 
-class NormGuider(CFGGuider):
-    """Records norms and limits guidance.
+class NormCorrection(Correction):
+    """Records norms and limits guidance."""
 
-    norm_limits: see :class:`GuidanceLimits`.
-    norm_record: see :func:`new_norm_record`.
-    """
+    name = "NormGuider"
 
-    norm_limits = GuidanceLimits()
-    norm_record: GuidanceRecord | None = None
-
-    def inner_sample(
-        self, noise: torch.Tensor, latent_image: Any, device: Any, sampler: Any, *more: Any, **named: Any
-    ) -> torch.Tensor:
-        """Start a fresh record, and find the interval's noise levels."""
-        tell_about_cfg_pp(self, sampler)
-        if self.norm_record is not None:
-            self.norm_record.clear()
-        self._warned = False
-        self._interval = (
-            sigma_at_percent(self, self.norm_limits.start_percent),
-            sigma_at_percent(self, self.norm_limits.end_percent),
+    def __init__(self, limits: GuidanceLimits | None = None) -> None:
+        super().__init__(
+            "Norm guider",
+            gap="|cond - uncond|",
+            guidance="|guided - cond| after the limits",
+            denoised="|D|, the prediction that the sampler gets",
+            direction="|d|, d = (x - alpha D) / sigma",
         )
-        return super().inner_sample(noise, latent_image, device, sampler, *more, **named)
+        self.limits = limits or GuidanceLimits()
 
-    def predict_noise(
-        self,
-        x: torch.Tensor,
-        timestep: torch.Tensor,
-        model_options: Mapping[str, Any] = NO_OPTIONS,
-        seed: int | None = None,
-    ) -> torch.Tensor:
-        """The denoised latents (the host's name for them is what it is)."""
-        sigma = float(timestep[0])
-        guides = not self.norm_limits.has_interval or self._interval[1] <= sigma <= self._interval[0]
-        norms: dict[str, list[float]] = {}
+    @contextmanager
+    def run(self, run: SamplingRun) -> Iterator[bool]:
+        """Find the interval's noise levels."""
+        self._parameterization = run.parameterization
+        self._highest = sigma_at_percent(run.guider, self.limits.start_percent)
+        self._lowest = sigma_at_percent(run.guider, self.limits.end_percent)
+        self._kind_of_guider = type(run.guider).__name__
+        self._warned = False
+        yield True
 
-        def limit(args: dict[str, Any]) -> torch.Tensor:
-            cond = args["cond_denoised"]
-            limited = self.norm_limits.apply(args["denoised"], cond) if guides else cond
-            if args["uncond"] is not None:  # else the host did not compute it
-                norms["gap"] = _per_item(cond - args["uncond_denoised"])
-            norms["guidance"] = _per_item(limited - cond)
-            return limited
+    def before(self, call: Call) -> Call:
+        """Limit what the host's ``cfg_function`` returns; outside the interval, let it skip the negative."""
+        guides = not self.limits.has_interval or self._lowest <= float(call.sigma) <= self._highest
+        self._norms: dict[str, list[float]] = {}
+        options = with_first_post_cfg_hook(call.model_options, lambda arguments: self._limit(arguments, guides))
+        return replace(call, model_options=options, cfg=call.cfg if guides else 1.0)
 
-        cfg = self.cfg
-        try:
-            if not guides:
-                self.cfg = 1.0  # lets the host skip the unconditional prediction
-            options = with_first_post_cfg_hook(model_options, limit)
-            denoised = super().predict_noise(x, timestep, options, seed)
-        finally:
-            self.cfg = cfg
-        if not norms and not self._warned:
+    def _limit(self, arguments: dict[str, Any], guides: bool) -> torch.Tensor:
+        cond = arguments["cond_denoised"]
+        limited = self.limits.apply(arguments["denoised"], cond) if guides else cond
+        if self._norms:
+            return limited  # a further call, for a correction below: of other latents than the sampler's
+        if arguments["uncond"] is not None:  # else the host did not compute it
+            self._norms["gap"] = _per_item(cond - arguments["uncond_denoised"])
+        self._norms["guidance"] = _per_item(limited - cond)
+        return limited
+
+    def correct(self, denoised: torch.Tensor, call: Call) -> torch.Tensor:
+        """D itself: it is limited already, and is noted here."""
+        if not self._norms and not self._warned:
             self._warned = True
             notify(
                 Sentence(
                     "Norm Guider: {guider} does not use ComfyUI's cfg_function, so its guidance is neither limited nor "
                     "recorded; put the Norm Guider on CFGGuider instead.",
-                    guider=type(self).__name__,
+                    guider=self._kind_of_guider,
                 )
             )
-        if self.norm_record is not None:
-            d = (x - flow_or_ve(self).alpha(timestep[0]) * denoised) / timestep[0]
-            self.norm_record.add(sigma, **norms, denoised=_per_item(denoised), direction=_per_item(d))
+        d = (call.x - self._parameterization.alpha(call.sigma) * denoised) / call.sigma
+        self.record.add(float(call.sigma), **self._norms, denoised=_per_item(denoised), direction=_per_item(d))
         return denoised
 
 
 def _per_item(x: torch.Tensor) -> list[float]:
-    return rms(x.float()).flatten().tolist()
+    return rms(x.float()).tolist()

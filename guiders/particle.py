@@ -1,117 +1,107 @@
 """Particle guidance: the items of a batch repel each other, with any sampler and any model.
 
 A batch of four seeds of one prompt often shows one picture four times. Corso et al. (arXiv 2310.13102) add the gradient
-of a potential between the samples to the score. Force and formulas are those of ``posterior/repulsion.py``; here the
-force is computed from every prediction D of the model, and acts on it.
+of a potential between the samples to the score. Force and formulas are those of ``posterior/interaction/repulsion.py``;
+here the force is computed from every prediction D of the model, and acts on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from ..diffusion.options import Option
 from ..diffusion.sentence import Sentence
+from ..host.cancel import raise_if_cancelled
 from ..host.feature_space import FeatureSpaceOfRun
 from ..host.guiders import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.notices import notify
-from ..instruments.guidance_record import GuidanceRecord
-from ..posterior.interaction.features import FeatureSpace
 from ..posterior.interaction.forces import pairwise_distance, repulsion
 from ..posterior.interaction.repulsion import Repulsion, repel_denoised
+from .correction import Call, Correction, SamplingRun
 
-__all__ = ["ParticleGuider", "new_particle_record"]
+__all__ = ["SIGMA_TOP", "ParticleCorrection"]
+
+SIGMA_TOP = Option(
+    "sigma_top",
+    10.0,
+    "Noise level down to which the strength is full, and above which the push is held, in the scale of sigma_break.",
+    minimum=1e-3,
+    maximum=10_000.0,
+    step=0.1,
+    advanced=True,
+)
 
 
-def new_particle_record() -> GuidanceRecord:
-    """What this guider notes at each call of the model."""
-    return GuidanceRecord(
-        "Particle guider",
-        {"distance": "mean distance of two items (rms, feature space)", "strength": "strength of the repulsion"},
-    )
+class ParticleCorrection(Correction):
+    """Repulsion between the items of the batch."""
 
+    name = "ParticleGuider"
 
-class ParticleGuider(CFGGuider):
-    """Repulsion between the items of the batch.
+    def __init__(
+        self, options: Repulsion, space: FeatureSpaceOfRun | None = None, sigma_top: float = SIGMA_TOP.default
+    ) -> None:
+        """``sigma_top``: VE level at which the strength is full; a run that starts below it has it full at its start.
 
-    particle_options: strength, mode, schedule and end of the repulsion.
-    particle_space: the feature space.
-    particle_sigma_top: VE noise level at which the strength is full; a run that starts below has it full at its start.
-    particle_record: see :func:`new_particle_record`.
-    """
-
-    particle_options = Repulsion(strength=0.0)
-    particle_space = FeatureSpaceOfRun()
-    particle_sigma_top: float = 10.0
-    particle_record: GuidanceRecord | None = None
-
-    _features: FeatureSpace | None = None
-
-    def inner_sample(
-        self,
-        noise: torch.Tensor,
-        latent_image: Any,
-        device: Any,
-        sampler: Any,
-        sigmas: torch.Tensor,
-        *more: Any,
-        **named: Any,
-    ) -> torch.Tensor:
-        """Load the feature space for as long as sampling lasts."""
-        tell_about_cfg_pp(self, sampler)
-        if self.particle_record is not None:
-            self.particle_record.clear()
-        top = min(self.particle_sigma_top, float(flow_or_ve(self).sigma_ve(sigmas.max().double())))
-        repels = self.particle_options.strength > 0 and len(noise) > 1
-        if repels and top <= self.particle_options.sigma_break:
-            notify(
-                Sentence(
-                    "Particle Guider: sampling starts at sigma {top}, not above sigma_break {sigma_break}, so nothing "
-                    "repels; choose a smaller sigma_break.",
-                    top=f"{top:.3g}",
-                    sigma_break=f"{self.particle_options.sigma_break:.3g}",
-                )
+        Raises:
+            ValueError: it is not above the level at which the repulsion ends.
+        """
+        if sigma_top <= options.sigma_break:
+            raise ValueError(
+                f"sigma_top is {sigma_top:g}; it must be larger than sigma_break, which is {options.sigma_break:g}."
             )
-            repels = False
-        if self.particle_options.strength > 0 and len(noise) == 1:
+        super().__init__(
+            "Particle guider",
+            distance="mean distance of two items (rms, feature space)",
+            strength="strength of the repulsion",
+        )
+        self.options, self.space, self.sigma_top = options, space or FeatureSpaceOfRun(), sigma_top
+
+    @contextmanager
+    def run(self, run: SamplingRun) -> Iterator[bool]:
+        """Load the feature space for as long as sampling lasts."""
+        top = min(self.sigma_top, float(run.parameterization.sigma_ve(run.sigmas.max().double())))
+        if not self._repels(run.shape[0], top):
+            yield False
+            return
+        at_once = self.options.micro_batch or run.shape[0]
+        with self.space.loaded(run.model_patcher, at_once, tuple(run.shape[1:])) as features:
+            self._features, self._top, self._parameterization = features, top, run.parameterization
+            yield True
+
+    def _repels(self, count: int, top: float) -> bool:
+        """Whether anything can happen; a notice says why not when that is not what was asked for."""
+        if self.options.strength == 0:
+            return False
+        if count == 1:
             notify(
                 Sentence(
                     "Particle Guider: the batch has one item, so nothing repels; choose a batch_size of 2 or more."
                 ),
                 "info",
             )
-        with ExitStack() as stack:
-            if repels:
-                at_once = self.particle_options.micro_batch or len(noise)
-                shape = tuple(noise.shape[1:])
-                self._features = stack.enter_context(self.particle_space.loaded(self.model_patcher, at_once, shape))
-                self._top = top
-            try:
-                return super().inner_sample(noise, latent_image, device, sampler, sigmas, *more, **named)
-            finally:
-                self._features = None
+            return False
+        if top <= self.options.sigma_break:
+            notify(
+                Sentence(
+                    "Particle Guider: sampling starts at sigma {top}, not above sigma_break {sigma_break}, so nothing "
+                    "repels; choose a smaller sigma_break.",
+                    top=f"{top:.3g}",
+                    sigma_break=f"{self.options.sigma_break:.3g}",
+                )
+            )
+            return False
+        return True
 
-    def predict_noise(
-        self,
-        x: torch.Tensor,
-        timestep: torch.Tensor,
-        model_options: Mapping[str, Any] = NO_OPTIONS,
-        seed: int | None = None,
-    ) -> torch.Tensor:
-        """The denoised latents (the host's name for them is what it is)."""
-        denoised = super().predict_noise(x, timestep, model_options, seed)
-        if self._features is None:
-            return denoised
-        sigma, parameterization = timestep[0], flow_or_ve(self)
-        sigma_ve = min(float(parameterization.sigma_ve(sigma.double())), self._top)
-        strength = self.particle_options.strength_at(sigma_ve, self._top)
+    def correct(self, denoised: torch.Tensor, call: Call) -> torch.Tensor:
+        """D' = D + sigma (d - d'); see ``posterior/interaction/repulsion.py``."""
+        sigma_ve = min(float(self._parameterization.sigma_ve(call.sigma.double())), self._top)
+        strength = self.options.strength_at(sigma_ve, self._top)
         if strength == 0:
             return denoised
         raise_if_cancelled()
-        r, features = repulsion(denoised.float(), self._features, self.particle_options.micro_batch)
-        if self.particle_record is not None:
-            distance = pairwise_distance(features)
-            self.particle_record.add(float(sigma), distance=[distance], strength=[strength])
-        return repel_denoised(denoised, x, sigma, parameterization, r, self.particle_options, self._top)
+        r, features = repulsion(denoised.float(), self._features, self.options.micro_batch)
+        self.record.add(float(call.sigma), distance=[pairwise_distance(features)], strength=[strength])
+        return repel_denoised(denoised, call.x, call.sigma, self._parameterization, r, self.options, self._top)

@@ -12,6 +12,7 @@ from typing import Any
 import comfy.model_management
 import torch
 
+from ..diffusion.options import Option
 from ..diffusion.sentence import Sentence
 from ..posterior.interaction.dino import (
     DINO_MODEL,
@@ -26,7 +27,23 @@ from .folders import model_folders
 from .latents import check_single_images
 from .notices import notify
 
-__all__ = ["FeatureSpaceOfRun"]
+__all__ = ["FEATURE_SPACE", "PREPROCESSING", "FeatureSpaceOfRun"]
+
+FEATURE_SPACE = Option(
+    "feature_space",
+    FEATURE_SPACES[0],
+    "Feature space in which items repel. latent: layout and colours, free. pixel: the same on the decoded image. dino: "
+    "what is shown; needs the DINO weights in models/dino, else latent is used and a notice says so.",
+    choices=FEATURE_SPACES,
+)
+PREPROCESSING = Option(
+    "preprocessing",
+    PREPROCESSINGS[0],
+    "What DINO sees. imagenet: as it was trained. rsd_compat: the decoder's output as it is, to repeat published runs.",
+    choices=PREPROCESSINGS,
+    advanced=True,
+    added_later=True,
+)
 
 #: Bytes that autograd keeps of DINO (small) per image: 36 MiB measured in single precision, with room for the rest.
 DINO_BYTES_PER_IMAGE = 64 * 2**20
@@ -40,17 +57,19 @@ class FeatureSpaceOfRun:
     """
 
     def __init__(
-        self, name: str = "latent", vae: Any = None, preprocessing: str = "imagenet", dino_model: str = DINO_MODEL
+        self,
+        name: str = FEATURE_SPACE.default,
+        vae: Any = None,
+        preprocessing: str = PREPROCESSING.default,
+        dino_model: str = DINO_MODEL,
     ) -> None:
         """``name``: one of FEATURE_SPACES; ``vae``: the model's, for "pixel" and "dino".
 
         Raises:
             ValueError: an unknown name, or no VAE where one is needed.
         """
-        if name not in FEATURE_SPACES:
-            raise ValueError(f"feature_space is {name!r}; choose one of {', '.join(FEATURE_SPACES)}.")
-        if preprocessing not in PREPROCESSINGS:
-            raise ValueError(f"preprocessing is {preprocessing!r}; choose one of {', '.join(PREPROCESSINGS)}.")
+        FEATURE_SPACE.check(name)
+        PREPROCESSING.check(preprocessing)
         if name != "latent" and vae is None:
             raise ValueError(f"feature_space is {name}, which needs decoded images; connect the vae, or choose latent.")
         self.name, self.vae, self.preprocessing, self.dino_model = name, vae, preprocessing, dino_model

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from comfy_api.latest import io, ui
 
-from ..guiders.likelihood import LikelihoodGuider, new_likelihood_record
+from ..guiders.correction import Correction
+from ..guiders.guider import corrected
+from ..guiders.likelihood import LikelihoodCorrection
 from ..guiders.limits import GuidanceLimits
-from ..guiders.norm import NormGuider, new_norm_record
-from ..guiders.particle import ParticleGuider, new_particle_record
-from ..host.feature_space import FeatureSpaceOfRun
-from ..host.guiders import extend
+from ..guiders.norm import NormCorrection
+from ..guiders.particle import SIGMA_TOP, ParticleCorrection
+from ..host.feature_space import FEATURE_SPACE, PREPROCESSING, FeatureSpaceOfRun
+from ..instruments.guidance_record import GuidanceRecord, attached
 from ..instruments.plots.guidance import ON_A_NODE, plot_record
-from ..posterior.decoding import PRECISIONS
-from ..posterior.guidance import COVARIANCES, FORMS, GuidanceOptions
-from ..posterior.interaction.features import FEATURE_SPACES
-from ..posterior.interaction.repulsion import MODES, Repulsion
-from . import repulsion_inputs
+from ..operators import Measurement
+from ..posterior.guidance import GuidanceOptions
+from ..posterior.interaction.repulsion import Repulsion
+from .inputs import widget, widgets
 from .types import GUIDANCE, MEASUREMENT
 
 CATEGORY = "sampler lab/guiders"
@@ -38,6 +42,10 @@ def _outputs() -> list[io.Output]:
     ]
 
 
+def _with(guider: Any, correction: Correction) -> io.NodeOutput:
+    return io.NodeOutput(corrected(guider, correction), correction.record)
+
+
 class SamplerLabLikelihoodGuider(io.ComfyNode):
     """GUIDER: the samples explain a measurement."""
 
@@ -57,90 +65,14 @@ class SamplerLabLikelihoodGuider(io.ComfyNode):
                     tooltip="What was measured: from Measure or Load Measurement. It serves the whole batch.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the guider's model. Gradients pass through its decoder."),
-                io.Float.Input(
-                    "weight",
-                    default=1.0,
-                    min=0.0,
-                    max=1000.0,
-                    step=0.01,
-                    round=False,
-                    tooltip="Weight of the measurement against the model. 1: as derived, for the form matched; the dps "
-                    "forms need tuning. 0: the measurement is left out.",
-                ),
-                io.Combo.Input(
-                    "form",
-                    options=list(FORMS),
-                    default="matched",
-                    tooltip="matched: allows for how uncertain the model still is, needs no tuning. dps: as if the "
-                    "model's guess were certain, weights far below 1. dps_normalised: steps of a size that weight "
-                    "sets, as the published code does.",
-                ),
-                io.Combo.Input(
-                    "covariance",
-                    options=list(COVARIANCES),
-                    default="isotropic",
-                    optional=True,
-                    advanced=True,
-                    tooltip="How a pull on the image becomes a pull on the latent. isotropic: every value alike, no "
-                    "extra cost. difference: through the model, as DPS has it; twice the model calls.",
-                ),
-                io.Float.Input(
-                    "tau",
-                    default=0.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.001,
-                    round=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Assumed standard deviation of a measured value. Larger trusts the measurement less. 0: "
-                    "from the measurement's own noise.",
-                ),
-                io.Int.Input(
-                    "micro_batch",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Items decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    default="full",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Of the decoder. auto: bfloat16 on processors that have it in hardware, faster. full: the "
-                    "VAE's own. On a GPU both are the VAE's own.",
-                ),
+                *(widget(each, optional=each.advanced) for each in GuidanceOptions.options()),
             ],
             outputs=_outputs(),
         )
 
     @classmethod
-    def execute(
-        cls,
-        guider,
-        measurement,
-        vae,
-        weight: float,
-        form: str,
-        covariance: str = "isotropic",
-        tau: float = 0.0,
-        micro_batch: int = 0,
-        precision: str = "full",
-    ) -> io.NodeOutput:
-        record = new_likelihood_record()
-        extended = extend(
-            guider,
-            LikelihoodGuider,
-            likelihood_measurement=measurement,
-            likelihood_vae=vae,
-            likelihood_options=GuidanceOptions(weight, form, covariance, tau, micro_batch, precision),
-            likelihood_record=record,
-        )
-        return io.NodeOutput(extended, record)
+    def execute(cls, guider: Any, measurement: Measurement, vae: Any, **options: Any) -> io.NodeOutput:
+        return _with(guider, LikelihoodCorrection(measurement, vae, GuidanceOptions(**options)))
 
 
 class SamplerLabParticleGuider(io.ComfyNode):
@@ -148,6 +80,7 @@ class SamplerLabParticleGuider(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        repulsion = {option.name: option for option in Repulsion.options()}
         return io.Schema(
             node_id="SamplerLabParticleGuider",
             display_name="Particle Guider",
@@ -157,54 +90,30 @@ class SamplerLabParticleGuider(io.ComfyNode):
             search_aliases=["diversity", "diverse batch", "repulsion", "particle guidance", "variety", "RSD"],
             inputs=[
                 _guider_input(),
-                io.Float.Input(
-                    "strength",
+                widget(
+                    repulsion["strength"],
                     default=0.05,
-                    min=0.0,
                     max=10_000.0,
-                    step=0.005,
-                    round=False,
                     tooltip="normalised: share of the model's own direction that the repulsion adds, usually 0.02 to "
                     "0.2; too much shows as artefacts. raw: factor on the force. 0: off, as without this node.",
                 ),
-                io.Combo.Input(
-                    "feature_space",
-                    options=list(FEATURE_SPACES),
-                    default="latent",
-                    tooltip="In what the items shall differ. latent: layout and colours, free. pixel: the same on the "
-                    "decoded image. dino: what is shown; needs the DINO weights in models/dino, else latent is used "
-                    "and a notice says so.",
-                ),
+                widget(FEATURE_SPACE),
                 io.Vae.Input(
                     "vae",
                     optional=True,
                     tooltip="The VAE of the guider's model. Needed for pixel and dino, which look at decoded images.",
                 ),
-                repulsion_inputs.sigma_break(),
-                repulsion_inputs.schedule(),
-                io.Float.Input(
-                    "sigma_top",
-                    default=10.0,
-                    min=1e-3,
-                    max=10_000.0,
-                    step=0.1,
-                    round=False,
+                widget(repulsion["sigma_break"]),
+                widget(repulsion["schedule"], optional=True),
+                widget(SIGMA_TOP, optional=True),
+                widget(repulsion["mode"], optional=True, advanced=True),
+                widget(PREPROCESSING),
+                widget(
+                    repulsion["micro_batch"],
                     optional=True,
-                    advanced=True,
-                    tooltip="Noise level down to which the strength is full, and above which the push is held, in "
-                    "the scale of sigma_break.",
+                    tooltip="Items decoded at a time for pixel and dino. 0: all. Choose 1 when memory runs out; "
+                    "results do not change, each step decodes twice.",
                 ),
-                io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default="normalised",
-                    optional=True,
-                    advanced=True,
-                    tooltip="normalised: strength is a share, the same on every model. raw: strength multiplies the "
-                    "force, as published; its effect depends on model and sigma.",
-                ),
-                repulsion_inputs.preprocessing(),
-                repulsion_inputs.micro_batch("Items"),
             ],
             outputs=_outputs(),
         )
@@ -212,31 +121,15 @@ class SamplerLabParticleGuider(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        guider,
-        strength: float,
+        guider: Any,
         feature_space: str,
-        sigma_break: float,
-        vae=None,
-        schedule: str = "linear",
-        sigma_top: float = 10.0,
-        mode: str = "normalised",
-        preprocessing: str = "imagenet",
-        micro_batch: int = 0,
+        vae: Any = None,
+        sigma_top: float = SIGMA_TOP.default,
+        preprocessing: str = PREPROCESSING.default,
+        **repulsion: Any,
     ) -> io.NodeOutput:
-        if sigma_top <= sigma_break:
-            raise ValueError(
-                f"sigma_top is {sigma_top:g}; it must be larger than sigma_break, which is {sigma_break:g}."
-            )
-        record = new_particle_record()
-        extended = extend(
-            guider,
-            ParticleGuider,
-            particle_options=Repulsion(strength, mode, schedule, sigma_break, micro_batch),
-            particle_space=FeatureSpaceOfRun(feature_space, vae, preprocessing),
-            particle_sigma_top=sigma_top,
-            particle_record=record,
-        )
-        return io.NodeOutput(extended, record)
+        space = FeatureSpaceOfRun(feature_space, vae, preprocessing)
+        return _with(guider, ParticleCorrection(Repulsion(**repulsion), space, sigma_top))
 
 
 class SamplerLabNormGuider(io.ComfyNode):
@@ -253,50 +146,14 @@ class SamplerLabNormGuider(io.ComfyNode):
             search_aliases=["rescale cfg", "guidance interval", "clamp", "cfg norm", "burnt", "oversaturation", "APG"],
             inputs=[
                 _guider_input(),
-                io.Float.Input(
-                    "rescale",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Brings the contrast of the guided prediction back to that of the unguided one. 0: off. "
-                    "Usual: 0.7.",
-                ),
-                io.Float.Input(
-                    "clamp",
-                    default=0.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.05,
-                    tooltip="Largest change that guidance may make, as a share of the prediction's size. Plot Guidance "
-                    "shows what it is without a limit. 0: off.",
-                ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Where guidance starts, as in the ControlNet nodes: 0 is the noisiest level of the model. "
-                    "Before it the negative is not even computed.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Where guidance ends; 1 is the cleanest level of the model.",
-                ),
+                *widgets(GuidanceLimits.options()),
             ],
             outputs=_outputs(),
         )
 
     @classmethod
-    def execute(cls, guider, rescale: float, clamp: float, start_percent: float, end_percent: float) -> io.NodeOutput:
-        record = new_norm_record()
-        limits = GuidanceLimits(rescale, clamp, start_percent, end_percent)
-        return io.NodeOutput(extend(guider, NormGuider, norm_limits=limits, norm_record=record), record)
+    def execute(cls, guider: Any, **limits: float) -> io.NodeOutput:
+        return _with(guider, NormCorrection(GuidanceLimits(**limits)))
 
 
 class SamplerLabPlotGuidance(io.ComfyNode):
@@ -313,11 +170,16 @@ class SamplerLabPlotGuidance(io.ComfyNode):
             search_aliases=["guidance norm", "residual plot", "cfg plot", "diagnostics"],
             is_output_node=True,
             inputs=[
-                GUIDANCE.Input("record", tooltip="From Norm Guider, Likelihood Guider or Particle Guider."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="Any output of the sampler that used the guider. Only its arrival counts: it makes this "
-                    "node wait for the sampling.",
+                    tooltip="The first output of the SamplerCustomAdvanced that used the guider. It carries what the "
+                    "guiders noted of that run.",
+                ),
+                GUIDANCE.Input(
+                    "record",
+                    optional=True,
+                    tooltip="Of one of several guiders: its record output. Needed as well where a sampler of another "
+                    "pack copies its latents. Left open: every guider of the run.",
                 ),
             ],
             outputs=[
@@ -327,9 +189,24 @@ class SamplerLabPlotGuidance(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, record, latent) -> io.NodeOutput:
-        picture = plot_record(record, **ON_A_NODE)
-        return io.NodeOutput(picture, record.to_csv(), ui=ui.PreviewImage(picture, cls=cls))
+    def execute(cls, latent: dict[str, Any], record: GuidanceRecord | None = None) -> io.NodeOutput:
+        records = _records(attached(latent["samples"]), record)
+        picture = torch.cat([plot_record(each, **ON_A_NODE) for each in records], dim=1)
+        return io.NodeOutput(
+            picture, "\n".join(each.to_csv() for each in records), ui=ui.PreviewImage(picture, cls=cls)
+        )
+
+
+def _records(of_the_run: tuple[GuidanceRecord, ...], wanted: GuidanceRecord | None) -> list[GuidanceRecord]:
+    """What is shown: all that the latents carry, or the one that is connected, as it was in their run."""
+    if wanted is not None:
+        return [next((each for each in of_the_run if each.handle is wanted), wanted)]
+    if not of_the_run:
+        raise ValueError(
+            "latent carries no record; connect the first output of a SamplerCustomAdvanced whose guider comes from "
+            "Norm, Likelihood or Particle Guider, or connect that node's record as well."
+        )
+    return list(of_the_run)
 
 
 NODES = [SamplerLabLikelihoodGuider, SamplerLabParticleGuider, SamplerLabNormGuider, SamplerLabPlotGuidance]

@@ -16,18 +16,21 @@ dD/dx_ve, which is the covariance of x0 given x (Tweedie's second-order formula)
 C is either taken as the variance of x0 given x for data of unit variance, sigma²/(1 + sigma²) times the identity (no
 further call of the model), or applied to g by one more call: C is symmetric, so Cg is a difference quotient of the
 denoiser along g. Neither needs a gradient through the model, which ComfyUI's loaded weights do not allow.
+
+tau is the standard deviation of a measured value, as everywhere in this pack: the likelihood is exp(-L / (2 tau²)).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
+from ..diffusion.options import Options, option
 from ..diffusion.parameterization import Parameterization
-from .decoding import PRECISIONS
+from ..diffusion.tensors import finite_rows, per_row, rms
+from .decoding import PRECISIONS, Decoding
 from .likelihood import Likelihood
 
 __all__ = ["COVARIANCES", "FORMS", "GuidanceOptions", "guide"]
@@ -42,46 +45,69 @@ LARGEST_DIFFERENCE_SIGMA = 10.0
 
 
 @dataclass(frozen=True)
-class GuidanceOptions:
-    """How the measurement pulls at the denoiser's output.
+class GuidanceOptions(Options):
+    """How the measurement pulls at the denoiser's output. The symbols are those of the module's docstring."""
 
-    weight: w; 0 leaves the measurement out.
-    form: one of :data:`FORMS`.
-    covariance: one of :data:`COVARIANCES`; "difference" costs a second model call per step.
-    tau: standard deviation of a measured value; 0 takes the measurement's own, sqrt(noise floor / values).
-    micro_batch: particles that are decoded together; 0 for all.
-    precision: "auto" or "full", of the decoder; see :func:`decoder_autocast`.
-    """
+    weight: float = option(
+        1.0,
+        "Weight of the measurement against the model. 1: as derived, for the form matched; the dps forms need tuning. "
+        "0: the measurement is left out.",
+        minimum=0.0,
+        maximum=1000.0,
+        step=0.01,
+    )
+    form: str = option(
+        "matched",
+        "matched: allows for how uncertain the model still is, needs no tuning. dps: as if the model's guess were "
+        "certain, weights far below 1. dps_normalised: steps of a size that weight sets, as the published code does.",
+        choices=FORMS,
+    )
+    covariance: str = option(
+        "isotropic",
+        "How a pull on the image becomes a pull on the latent. isotropic: every value alike, no extra cost. "
+        "difference: through the model, as DPS has it; twice the model calls.",
+        choices=COVARIANCES,
+        advanced=True,
+    )
+    tau: float = option(
+        0.0,
+        "Assumed standard deviation of a measured value: the likelihood is exp(-residual / (2 tau²)). Larger trusts "
+        "the measurement less. 0: from the measurement's own noise.",
+        minimum=0.0,
+        maximum=100.0,
+        step=0.001,
+        advanced=True,
+    )
+    micro_batch: int = option(
+        0,
+        "Items decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
+        minimum=0,
+        maximum=1024,
+        advanced=True,
+    )
+    precision: str = option(
+        "full",
+        "Of the decoder. auto: bfloat16 on processors that have it in hardware, faster. full: the VAE's own. On a GPU "
+        "both are the VAE's own.",
+        choices=PRECISIONS,
+        advanced=True,
+    )
 
-    weight: float = 1.0
-    form: str = "matched"
-    covariance: str = "isotropic"
-    tau: float = 0.0
-    micro_batch: int = 0
-    precision: str = "full"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight is {self.weight}; it must be 0 (off) or a positive number.")
-        if self.form not in FORMS:
-            raise ValueError(f"form is {self.form!r}; choose one of {', '.join(FORMS)}.")
-        if self.covariance not in COVARIANCES:
-            raise ValueError(f"covariance is {self.covariance!r}; choose one of {', '.join(COVARIANCES)}.")
-        if not 0 <= self.tau < float("inf") or self.tau**2 == 0 < self.tau:  # 1e-300 squared is 0
+    def check(self) -> None:
+        """Raise a ``ValueError`` for a value that is not allowed; a tau whose square is 0 is one."""
+        super().check()
+        if self.tau**2 == 0 < self.tau:  # 1e-300 squared is 0
             raise ValueError(f"tau is {self.tau}; it must be 0 (the measurement's own) or a positive number.")
-        if self.micro_batch < 0:
-            raise ValueError(f"micro_batch is {self.micro_batch}; it must be 0 (all particles at once) or more.")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the latents are decoded."""
+        return Decoding(self.micro_batch, self.precision)
 
     def variance(self, likelihood: Likelihood) -> float:
-        """tau²."""
+        """tau²: the option's, or the mean square that the noise alone leaves in a measured value."""
         measurement = likelihood.measurement
         return self.tau**2 if self.tau > 0 else measurement.noise_floor / measurement.count
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, for the run's record."""
-        return asdict(self)
 
 
 def guide(
@@ -123,8 +149,8 @@ def guide(
             # A covariance is positive; a difference quotient of a real network need not be.
             variance = variance + ((gradient * spread).flatten(1).sum(1) / (4 * level)).clamp_min(0)
         k = options.weight / (2 * variance) * torch.ones_like(level)
-    shift = k.reshape(-1, *[1] * (x.ndim - 1)) * spread
-    finite = torch.isfinite(shift.flatten(1)).all(1).reshape(-1, *[1] * (x.ndim - 1))
+    shift = per_row(k, x) * spread
+    finite = per_row(finite_rows(shift), x)
     return torch.where(finite, denoised - shift.to(denoised), denoised), residual
 
 
@@ -138,7 +164,7 @@ def _covariance_times(
 ) -> torch.Tensor:
     """C g = sigma_ve² dD/dx_ve g by a forward difference; x_ve = x/alpha, so that C = (k² sigma²/alpha) dD/dx,
     k the noise scale."""
-    size = gradient.flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (x.ndim - 1))
+    size = per_row(rms(gradient), x)
     direction = torch.where(size > 0, gradient / size, torch.zeros_like(gradient))
     step = DIFFERENCE_STEP * sigma
     slope = (denoise(x + step * direction) - denoised) / step

@@ -6,7 +6,8 @@ import math
 
 import pytest
 import torch
-from sampler_lab.guiders.limits import GuidanceLimits, rms
+from sampler_lab.diffusion.tensors import rms
+from sampler_lab.guiders.limits import GuidanceLimits
 
 
 def _pair(count=3):
@@ -63,7 +64,7 @@ def test_a_constant_prediction_stays_finite():
         ({"clamp": -1.0}, "clamp is -1.0"),
         ({"clamp": math.nan}, "clamp is nan"),
         ({"start_percent": 0.5, "end_percent": 0.5}, "start_percent is 0.5 and end_percent 0.5"),
-        ({"end_percent": 1.5}, "end_percent 1.5"),
+        ({"end_percent": 1.5}, "end_percent is 1.5; it must be a number between 0 and 1"),
     ],
 )
 def test_wrong_limits_get_a_sentence(setting, sentence):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from sampler_lab.instruments.guidance_record import GuidanceRecord
+from sampler_lab.instruments.guidance_record import GuidanceRecord, attach, attached
 from sampler_lab.instruments.plots.guidance import COLOURS, INK, plot_record
 
 
@@ -41,8 +41,22 @@ def test_the_table_is_csv_with_a_column_per_item():
 
 def test_a_new_run_forgets_the_one_before():
     record = _record()
-    record.clear()
+    record.begin()
     assert record.series("gap") == []
+
+
+def test_latents_carry_what_was_noted_of_their_run():
+    record, first, second = _record(), torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)
+    attach(first, [record])
+    record.begin()
+    record.add(3.0, gap=[7.0])
+    attach(second, [record])
+    (of_first,), (of_second,) = attached(first), attached(second)
+    assert of_first.to_csv() == _record().to_csv()
+    assert of_second.series("gap") == [[7.0]]
+    assert of_first.handle is of_second.handle is record
+    assert attached(first.to("cpu")) == (of_first,)  # the same object, as between the host's nodes
+    assert attached(first * 1) == ()
 
 
 def test_what_has_no_meaning_is_refused():

@@ -1,6 +1,7 @@
 """Run by test_guiders.py in a process of its own, inside the ComfyUI folder: writes measurements as JSON."""
 
 import copy
+import gc
 import json
 import logging
 import sys
@@ -16,16 +17,19 @@ import comfy.samplers  # noqa: E402
 import folder_paths  # noqa: E402
 from comfy.model_patcher import ModelPatcher, set_model_options_post_cfg_function  # noqa: E402
 from sampler_lab.diffusion.parameterization import VE  # noqa: E402
-from sampler_lab.guiders.likelihood import LikelihoodGuider, new_likelihood_record  # noqa: E402
+from sampler_lab.guiders.correction import Correction  # noqa: E402
+from sampler_lab.guiders.guider import corrected  # noqa: E402
+from sampler_lab.guiders.likelihood import LikelihoodCorrection  # noqa: E402
 from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
-from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
-from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
+from sampler_lab.guiders.norm import NormCorrection  # noqa: E402
+from sampler_lab.guiders.particle import ParticleCorrection  # noqa: E402
+from sampler_lab.host.decoder import DifferentiableDecoder  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_vae  # noqa: E402
 from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
 from sampler_lab.host.guiders import extend  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions, _covariance_times  # noqa: E402
-from sampler_lab.posterior.interaction.features import DINO_MODEL  # noqa: E402
+from sampler_lab.posterior.interaction.dino import DINO_MODEL  # noqa: E402
 from sampler_lab.posterior.interaction.forces import pairwise_distance  # noqa: E402
 from sampler_lab.posterior.interaction.repulsion import Repulsion  # noqa: E402
 from sampler_lab.priors.held_out import load_glyph  # noqa: E402
@@ -70,25 +74,21 @@ def sample(guider, start=None, sampler="euler", steps=6, mask=None, latent=None)
 
 
 def particle(guider, **settings):
-    space = settings.pop("space", FeatureSpaceOfRun())
-    record = new_particle_record()
-    options = Repulsion(**settings)
-    return extend(guider, ParticleGuider, particle_options=options, particle_space=space, particle_record=record)
+    space = settings.pop("space", None)
+    return corrected(guider, ParticleCorrection(Repulsion(**settings), space))
 
 
 def likelihood(guider, measurement, vae=VAE, **settings):
-    return extend(
-        guider,
-        LikelihoodGuider,
-        likelihood_measurement=measurement,
-        likelihood_vae=vae,
-        likelihood_options=GuidanceOptions(**settings),
-        likelihood_record=new_likelihood_record(),
-    )
+    return corrected(guider, LikelihoodCorrection(measurement, vae, GuidanceOptions(**settings)))
 
 
 def norm(guider, **settings):
-    return extend(guider, NormGuider, norm_limits=GuidanceLimits(**settings), norm_record=new_norm_record())
+    return corrected(guider, NormCorrection(GuidanceLimits(**settings)))
+
+
+def record(guider):
+    """What the latest correction of a guider noted."""
+    return guider.corrections[-1].record
 
 
 def residual(measurement, latent):
@@ -132,7 +132,7 @@ def particles() -> dict:
             (with_nan[:2] - alone).abs().max().item(),
             bool(torch.isfinite(with_nan[2]).any()),
         ],
-        "rows": [len(pixel.particle_record.rows), *pixel.particle_record.rows[0]],
+        "rows": [len(record(pixel).rows), *record(pixel).rows[0]],
     }
 
 
@@ -187,7 +187,7 @@ def likelihoods(measurement) -> dict:
         residuals[form] = residual(measurement, sample(guided, noise(2), steps=12))
     flow = likelihood(cfg_guider("flow", "none", 1.0), measurement)
     residuals["flow"] = residual(measurement, sample(flow, noise(2), steps=12))
-    noted = guided.likelihood_record.series("residual")
+    noted = record(guided).series("residual")
     frozen = copy.copy(VAE)
     frozen.first_stage_model = copy.deepcopy(VAE.first_stage_model)  # under inference mode: inference tensors
     frozen.patcher = ModelPatcher(frozen.first_stage_model, VAE.device, VAE.device)
@@ -242,28 +242,28 @@ def norms() -> dict:
     watched = norm(guider)
     plain = sample(guider)
     watched_result = sample(watched)
-    record = watched.norm_record
-    gaps = record.series("gap")
+    noted = record(watched)
+    gaps = noted.series("gap")
     none_of_it = norm(guider, start_percent=0.98, end_percent=0.99)
     unguided = cfg_guider(cfg=1.0)
     clamped = norm(guider, clamp=0.1)
     sample(clamped)
-    limited = clamped.norm_record
+    limited = record(clamped)
     basic = norm(basic_guider())
     sample(basic)
-    once = extend(cfg_guider(), NormGuider)  # without settings
+    once = corrected(cfg_guider(), NormCorrection())  # without settings
     return {
         "same": torch.equal(plain, watched_result),
-        "calls": len(record.rows),
-        "items": [len(record.series(name)) for name in ("gap", "guidance", "denoised", "direction")],
+        "calls": len(noted.rows),
+        "items": [len(noted.series(name)) for name in ("gap", "guidance", "denoised", "direction")],
         "guidance is five gaps": max(
-            abs(a / (5 * b) - 1) for a, b in zip(record.series("guidance")[0], gaps[0], strict=True)
+            abs(a / (5 * b) - 1) for a, b in zip(noted.series("guidance")[0], gaps[0], strict=True)
         ),
         "outside the interval": torch.equal(sample(none_of_it), sample(unguided)),
-        "no gap outside": none_of_it.norm_record.series("gap") == [],
+        "no gap outside": record(none_of_it).series("gap") == [],
         "clamp": max(max(values) for values in limited.series("guidance"))
-        < 0.5 * max(max(values) for values in record.series("guidance")),
-        "basic has no gap": [basic.norm_record.series("gap"), len(basic.norm_record.series("denoised"))],
+        < 0.5 * max(max(values) for values in noted.series("guidance")),
+        "basic has no gap": [record(basic).series("gap"), len(record(basic).series("denoised"))],
         "defaults": torch.equal(sample(once), sample(cfg_guider())),
     }
 
@@ -300,16 +300,21 @@ def callers(measurement) -> dict:
     mask = torch.zeros(3, 1, 16, 16)
     mask[..., 8:] = 1
     kept = start.clone(), latent.clone(), mask.clone()
+    gc.collect()
     state = torch.random.get_rng_state()
     stacked = norm(particle(likelihood(guider, measurement), strength=0.05), rescale=0.5)
     result = sample(stacked, start, mask=mask, latent=latent)
+    gc.collect()
     return {
         "guider": (type(guider), guider.model_options, sorted(vars(guider))) == before,
         "tensors": all(torch.equal(a, b) for a, b in zip(kept, (start, latent, mask), strict=True)),
         "random state": torch.equal(torch.random.get_rng_state(), state),
         "kept part": (result - latent)[..., :8].abs().max().item(),
         "new part": (result - latent)[..., 8:].abs().max().item(),
-        "released": [stacked._features is None, stacked._likelihood is None],
+        "released": [
+            not any(type(each) is DifferentiableDecoder for each in gc.get_objects()),
+            sum(isinstance(each, Correction) for each in gc.get_objects()) == len(stacked.corrections),
+        ],
         "again": torch.equal(result, sample(stacked, start, mask=mask, latent=latent)),
     }
 
@@ -319,7 +324,7 @@ def refusals(measurement) -> dict:
     small = torch.zeros(1, 4, 8, 8)
     return {
         "size": sentence(sample, likelihood(guider, measurement), small),
-        "kind": sentence(extend, object(), NormGuider),
+        "kind": sentence(norm, object()),
         "twice": sentence(norm, particle(norm(guider))),
         "vae": sentence(FeatureSpaceOfRun, "pixel"),
         "space": sentence(FeatureSpaceOfRun, "clip"),

@@ -13,13 +13,13 @@ enter_host()
 import comfy.samplers  # noqa: E402
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced  # noqa: E402
 from latent_kinds import KINDS, Kind, kind  # noqa: E402
-from sampler_lab.guiders.likelihood import LikelihoodGuider, new_likelihood_record  # noqa: E402
+from sampler_lab.guiders.guider import corrected  # noqa: E402
+from sampler_lab.guiders.likelihood import LikelihoodCorrection  # noqa: E402
 from sampler_lab.guiders.limits import GuidanceLimits  # noqa: E402
-from sampler_lab.guiders.norm import NormGuider, new_norm_record  # noqa: E402
-from sampler_lab.guiders.particle import ParticleGuider, new_particle_record  # noqa: E402
+from sampler_lab.guiders.norm import NormCorrection  # noqa: E402
+from sampler_lab.guiders.particle import ParticleCorrection  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_vae  # noqa: E402
 from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
-from sampler_lab.host.guiders import extend  # noqa: E402
 from sampler_lab.host.latent_daps import latent_daps_sampler  # noqa: E402
 from sampler_lab.host.run_handle import RunHandle  # noqa: E402
 from sampler_lab.host.samplers import catalogue_sampler  # noqa: E402
@@ -72,28 +72,17 @@ def finite(which: Kind, **how) -> list:
 
 
 def likelihood(which: Kind, vae=None, **settings):
-    return extend(
-        cfg_guider(which),
-        LikelihoodGuider,
-        likelihood_measurement=MEASUREMENT,
-        likelihood_vae=vae or which.vae,
-        likelihood_options=GuidanceOptions(**settings),
-        likelihood_record=new_likelihood_record(),
-    )
+    correction = LikelihoodCorrection(MEASUREMENT, vae or which.vae, GuidanceOptions(**settings))
+    return corrected(cfg_guider(which), correction)
 
 
 def particle(which: Kind, space="latent", vae=None):
-    return extend(
-        cfg_guider(which),
-        ParticleGuider,
-        particle_options=Repulsion(0.1, sigma_break=0.01),
-        particle_space=FeatureSpaceOfRun(space, vae or which.vae),
-        particle_record=new_particle_record(),
-    )
+    options, features = Repulsion(0.1, sigma_break=0.01), FeatureSpaceOfRun(space, vae or which.vae)
+    return corrected(cfg_guider(which), ParticleCorrection(options, features))
 
 
 def norm(which: Kind):
-    return extend(cfg_guider(which), NormGuider, norm_limits=GuidanceLimits(rescale=0.5), norm_record=new_norm_record())
+    return corrected(cfg_guider(which), NormCorrection(GuidanceLimits(rescale=0.5)))
 
 
 def daps(which: Kind, vae=None, search=False):
@@ -125,7 +114,7 @@ def of_images(which: Kind) -> dict:
     }
     searched = sample(which, sampler=daps(which, search=True), steps=4)
     found["search"] = [bool(torch.isfinite(searched).all()), list(searched.shape[1:]) == list(which.shape)]
-    noted = guided.likelihood_record.series("residual")
+    noted = guided.corrections[0].record.series("residual")
     found["notes"] = [len(noted) == 2, all(value > 0 for item in noted for value in item)]
     changes = {
         name: changed(which, make) for name, make in (("likelihood", guided), ("pixel", particle(which, "pixel")))

@@ -283,6 +283,62 @@ def test_the_likelihood_guider_under_the_executors_inference_mode(client):
     assert Image.open(BytesIO(client.view(file))).width == ON_A_NODE["width"] * ON_A_NODE["scale"]
 
 
+def _plot(graph: dict, sampling: str, output: int = 0, **inputs: object) -> None:
+    """The nodes "plot" and "table", of the latents of ``sampling``."""
+    graph["plot"] = {"class_type": "SamplerLabPlotGuidance", "inputs": {"latent": [sampling, output], **inputs}}
+    graph["table"] = {"class_type": "PreviewAny", "inputs": {"source": ["plot", 1]}}
+
+
+def _calls(client, graph: dict) -> int:
+    return len(client.run(graph, timeout=300).outputs["table"]["text"][0].splitlines()) - 1
+
+
+@pytest.mark.parametrize("link", [{}, {"record": ["norms", 1]}], ids=["latent alone", "with the record"])
+def test_a_plot_tells_of_the_run_that_made_its_latents(client, link):
+    """Two samplers share a guider and run one after the other; the host keeps all of it in its cache."""
+    graph = _graph("norms", steps=4)
+    graph["norms"] = _norms(clamp=0.25 if link else 0.5)
+    _plot(graph, "sampling", **link)
+    assert _calls(client, graph) == 4
+    graph["more"] = {
+        "class_type": "BasicScheduler",
+        "inputs": {"model": ["prior", 0], "scheduler": "simple", "steps": 6, "denoise": 1.0},
+    }
+    graph["again"] = {
+        "class_type": "SamplerCustomAdvanced",
+        "inputs": graph["sampling"]["inputs"] | {"sigmas": ["more", 0]},
+    }
+    _plot(graph, "again", **link)
+    assert _calls(client, graph) == 6
+    _plot(graph, "sampling", **link)
+    assert _calls(client, graph) == 4  # whose run was not the guider's last
+
+
+def test_a_plot_shows_every_guider_of_the_run(client):
+    graph = _graph("particles", steps=4)
+    graph["norms"] = _norms()
+    graph["particles"] = _particles(0.05, "norms")
+    _plot(graph, "sampling")
+    text = client.run(graph, timeout=300).outputs["table"]["text"][0]
+    norms, particles = (list(csv.DictReader(StringIO(part))) for part in text.split("\n\n"))
+    assert len(norms) == 4
+    assert norms[0].keys() >= {"gap_0", "guidance_2", "denoised_1", "direction_0"}
+    assert particles[0].keys() == {"call", "sigma", "distance", "strength"}
+
+
+@pytest.mark.parametrize(("node", "output"), [("latent", 0), ("sampling", 1)])
+def test_latents_without_a_record_are_refused_with_what_to_connect(client, node, output):
+    graph = _graph("norms", steps=4)
+    graph["norms"] = _norms()
+    _plot(graph, node, output)
+    with pytest.raises(
+        RunFailed, match="latent carries no record; connect the first output of a Sampler"
+    ):
+        client.run(graph, timeout=120)
+    graph["plot"]["inputs"]["record"] = ["norms", 1]  # as graphs of the first releases have it
+    assert client.run(graph, timeout=120).files("SamplerLabPlotGuidance")
+
+
 def test_cancel_stops_a_guider_and_the_next_run_works(client):
     graph = _graph("likelihood", steps=10_000, count=2)
     graph["likelihood"] = _likelihood(graph, covariance="difference")
