@@ -20,6 +20,7 @@ from ..labkit.errors import LabError, about_file
 from ..labkit.programs import Terminated, obey_sigterm
 from ..labkit.server import Server
 from ..labkit.versions import require_version
+from ..priors.held_out import ROLES
 from .graph import Picture
 from .runner import begin, emoji_pictures, folder_pictures, load_template, read_workflow, run_experiment
 from .settings import EXPERIMENTS, HELP, Experiment, Options
@@ -66,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", default="emoji", metavar="DIR|emoji", help="a folder, or the held-out emoji")
     parser.add_argument("--count", type=int, metavar="N", help="how many images (default: all)")
     parser.add_argument("--start", type=int, default=0, metavar="K", help="the first of them (default: 0)")
+    parser.add_argument(
+        "--glyphs", choices=ROLES, default=ROLES[0], help="with emoji: which of them (default: development)"
+    )
     parser.add_argument("--retired", action="store_true", help="with emoji: also those near a training picture")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go")
     parser.add_argument("--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own")
@@ -100,8 +104,7 @@ def _run(arguments: Sequence[str]) -> int:
         known, options=known.options.changed(**{name: value for name, value in changes.items() if value is not None})
     )
     if asked.images == "emoji":
-        index = places.ROOT / "priors" / "held_out" / "index.json"
-        pictures = emoji_pictures(index, asked.count, asked.start, asked.retired)
+        pictures = emoji_pictures(asked.count, asked.start, asked.glyphs, asked.retired)
     else:
         pictures = folder_pictures(Path(asked.images), asked.count, asked.start)
     read_workflow(asked.workflow)

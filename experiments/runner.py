@@ -28,6 +28,7 @@ from ..labkit.files import write_whole
 from ..labkit.lock import claim
 from ..labkit.outcome import Progress, PromptRefused, Result, RunFailed, ServerGone
 from ..labkit.workflow import to_api
+from ..priors.held_out import glyph_set
 from .graph import Picture, Prompt, prompt_of
 from .settings import Experiment
 
@@ -64,20 +65,13 @@ class Outcome:
         return self.failed == 0 and self.left == 0 and self.stopped is None
 
 
-def emoji_pictures(index: Path, count: int | None, start: int, retired: bool = False) -> list[Picture]:
-    """Held-out glyphs, one of every class in turn, so that the first N of them are a fair sample.
+def emoji_pictures(count: int | None, start: int, role: str = "development", retired: bool = False) -> list[Picture]:
+    """Held-out glyphs of a role, one of every class in turn, so that the first N of them are a fair sample.
 
-    retired: also those that are near a training picture. A glyph's number, and so its noise, is the same with and
-    without them.
+    retired: also those that are near a training picture. A glyph's number, and so its noise, is the same in every set.
     """
-    by_class: dict[str, list[str]] = {}
-    glyphs = {glyph["name"]: glyph for glyph in json.loads(index.read_text(encoding="utf-8"))}
-    for glyph in glyphs.values():
-        by_class.setdefault(glyph["class"], []).append(glyph["name"])
-    longest = max(map(len, by_class.values()))
-    turns = [(names[k], label) for k in range(longest) for label, names in by_class.items() if k < len(names)]
-    pictures = [Picture(name, emoji=name, label=label, number=k) for k, (name, label) in enumerate(turns)]
-    return _range([p for p in pictures if retired or not glyphs[p.name]["retired"]], count, start)
+    glyphs = glyph_set(role, retired)
+    return _range([Picture(g.name, emoji=g.name, label=g.klass, number=g.number) for g in glyphs], count, start)
 
 
 def folder_pictures(folder: Path, count: int | None, start: int) -> list[Picture]:

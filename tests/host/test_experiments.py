@@ -27,7 +27,6 @@ from sampler_lab.labkit.server import Server, make_base
 
 pytestmark = pytest.mark.host
 
-INDEX = places.ROOT / "priors" / "held_out" / "index.json"
 QUICK = Options(num_samples=2, steps=3)
 
 
@@ -64,7 +63,7 @@ def call(*arguments):
 
 
 def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, template, tmp_path):
-    pictures = emoji_pictures(INDEX, 3, 0)
+    pictures = emoji_pictures(3, 0)
     assert len({picture.label for picture in pictures}) == 3, "the first of every class come first"
     outcome, said = go(client, template, pictures[:2], tmp_path)
     assert (outcome.finished, outcome.skipped, outcome.failed, outcome.complete) == (2, 0, 0, True)
@@ -87,8 +86,8 @@ def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, templa
 
 def test_an_image_does_not_depend_on_how_the_set_was_split(client, template, tmp_path):
     whole, split = tmp_path / "whole", tmp_path / "split"
-    go(client, template, emoji_pictures(INDEX, 2, 0), whole)
-    second = emoji_pictures(INDEX, 1, 1)
+    go(client, template, emoji_pictures(2, 0), whole)
+    second = emoji_pictures(1, 1)
     go(client, template, second, split, first=1)
     tables = [load_metrics(at / "quick" / second[0].name / "metrics.json")["quality"] for at in (whole, split)]
     assert tables[0] == tables[1]
@@ -117,7 +116,7 @@ def test_images_that_cannot_be_read_are_reported_and_the_rest_is_done(client, te
 
 
 def test_results_of_other_options_are_not_mixed(client, template, tmp_path):
-    pictures = emoji_pictures(INDEX, 1, 0)
+    pictures = emoji_pictures(1, 0)
     go(client, template, pictures, tmp_path)
     with pytest.raises(LabError, match="holds results of other options"):
         go(client, template, pictures, tmp_path, QUICK.changed(num_samples=3))
@@ -127,7 +126,7 @@ def test_every_part_reaches_the_graph(client, template, tmp_path):
     options = QUICK.changed(
         num_samples=3, repulsion_scale=0.05, pruning_step=500, pruning_keep=1, optimization_step=400, steps=5
     )
-    go(client, template, emoji_pictures(INDEX, 1, 0), tmp_path, options)
+    go(client, template, emoji_pictures(1, 0), tmp_path, options)
     (file,) = (tmp_path / "quick").rglob("metrics.json")
     facts = load_metrics(file)
     assert facts["options"]["repulsion"]["strength"] == pytest.approx(0.05)
@@ -139,7 +138,7 @@ def test_every_part_reaches_the_graph(client, template, tmp_path):
 
 def test_particles_do_not_depend_on_how_many_there_are(client, template, tmp_path):
     """exp0 is the same result as single runs: particle 0 of two is the particle of one."""
-    pictures = emoji_pictures(INDEX, 1, 0)
+    pictures = emoji_pictures(1, 0)
     residuals = []
     for n in (1, 2):
         go(client, template, pictures, tmp_path / str(n), QUICK.changed(num_samples=n))
@@ -151,7 +150,7 @@ def test_particles_do_not_depend_on_how_many_there_are(client, template, tmp_pat
 def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tmp_path):
     base = make_base(tmp_path / "base")
     link_folder(places.ROOT, base / "custom_nodes" / places.PACK_NAME)
-    pictures = emoji_pictures(INDEX, 3, 0)
+    pictures = emoji_pictures(3, 0)
     with Server(comfyui, base=base) as server:
         client = Client(server.url, timeout=10)
         template = load_template(places.MAIN_TEMPLATE, client.object_info())
@@ -166,7 +165,7 @@ def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tm
 
 def test_ctrl_c_takes_the_prompt_back(client, template, tmp_path):
     """On somebody's server nothing goes on that nobody waits for; the experiment goes on from there later."""
-    picture = emoji_pictures(INDEX, 1, 5)
+    picture = emoji_pictures(1, 5)
     prompt = prompt_of(template, Picture(picture[0].name, emoji=picture[0].emoji), Options(steps=400), "stopped")
 
     def stop(progress):
@@ -238,7 +237,7 @@ def test_two_at_the_same_time_share_the_work(server, tmp_path):
 
 
 def test_nothing_to_do_starts_no_server(client, template, tmp_path):
-    pictures = emoji_pictures(INDEX, 1, 0)
+    pictures = emoji_pictures(1, 0)
     go(client, template, pictures, tmp_path, Options(num_samples=2, steps=2), name="mine")
     done = call("mine", "--count", 1, "--num_samples", 2, "--steps", 2, "--out", tmp_path, "--comfyui", tmp_path / "no")
     assert (done.returncode, done.stderr) == (0, "")
@@ -299,13 +298,13 @@ def test_runs_in_the_editor(client, server, object_info):
 def test_what_experiments_left_at_the_host_is_grouped_by_their_names(client, server, template, tmp_path):
     """Runs lie in a folder each picture; that folder is no experiment."""
     for name, options in (("few", QUICK), ("more", QUICK.changed(num_samples=3))):
-        go(client, template, emoji_pictures(INDEX, 2, 0), tmp_path, options, name=name)
-        go(client, template, emoji_pictures(INDEX, 2, 0), tmp_path / "again", options, name=name)
+        go(client, template, emoji_pictures(2, 0), tmp_path, options, name=name)
+        go(client, template, emoji_pictures(2, 0), tmp_path / "again", options, name=name)
     prompt = {"1": {"class_type": "SamplerLabLoadRuns", "inputs": {"folder": "sampler_lab/experiments"}}}
     report = client.run(prompt, timeout=120).of("SamplerLabLoadRuns")[0]["text"][0]
     assert "| few | 2 |" in report
     assert "| more | 2 |" in report
-    for picture in emoji_pictures(INDEX, 2, 0):
+    for picture in emoji_pictures(2, 0):
         assert f"| {picture.name} |" not in report
 
 
