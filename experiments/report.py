@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..instruments.plots.runs import PLOTS
+from ..instruments.runs.differences import every_pair, paired
 from ..instruments.runs.reading import listed
 from ..instruments.runs.runs import Runs, load_runs
-from ..instruments.runs.tables import coverage, every_image, every_pair, paired, phases, summary
+from ..instruments.runs.tables import coverage, every_image, phases, summary
 from ..labkit.files import whole_file, write_whole
 
 __all__ = ["write_report"]

@@ -72,7 +72,8 @@ def quality_table(
     _check_reference(reference)
     images, reference = check_pair(images, reference)
     finite = finite_rows(images)
-    residual, notes = _residuals(measurement, images, finite), []
+    residual = _residuals(measurement, images, finite)
+    notes: list[str] = []
     if recorded is not None:
         residual = _agreed(residual, recorded, notes)
     blind = (choose or _smallest)(residual)

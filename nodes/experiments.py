@@ -11,8 +11,10 @@ from comfy_api.latest import io, ui
 
 from ..host.folders import output_folder
 from ..instruments.plots.runs import PLOTS
-from ..instruments.runs.runs import load_runs, record_files
-from ..instruments.runs.tables import paired, summary
+from ..instruments.runs.differences import paired
+from ..instruments.runs.reading import record_files
+from ..instruments.runs.runs import load_runs
+from ..instruments.runs.tables import summary
 from .types import RUNS
 
 CATEGORY = "sampler lab/experiments"
