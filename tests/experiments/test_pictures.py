@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sampler_lab.experiments.runner import emoji_pictures
+from sampler_lab.experiments.pictures import emoji_pictures
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.priors.held_out import ROLES, find_glyph, glyph_set, list_glyphs
 
