@@ -47,7 +47,7 @@ class SamplerLabLoadRuns(io.ComfyNode):
                     default="",
                     force_input=True,
                     optional=True,
-                    tooltip="Anything that shall be finished before: connect the report of Compare To Reference, and "
+                    tooltip="Anything that must finish first: connect the report of Compare To Reference, and "
                     "the run of this very prompt is read too.",
                 ),
             ],
@@ -78,7 +78,7 @@ def _modified(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns
     except OSError:
-        return 0  # it went between the two looks
+        return 0  # it went since it was listed
 
 
 class SamplerLabPlotRuns(io.ComfyNode):
