@@ -16,9 +16,10 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -175,7 +176,7 @@ def stable_diffusion_memory(device: torch.device, particles: int = 4) -> list[st
     return lines
 
 
-def shuffled(items):
+def shuffled(items: Iterable[Any]) -> list[Any]:
     return random.sample(list(items), len(items))
 
 

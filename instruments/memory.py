@@ -87,4 +87,4 @@ def _malloc_trim() -> Callable[[int], object]:
     try:
         return ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # another C library; Windows has no library called None
-        return lambda pad: None
+        return lambda _pad: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from ..host.folders import output_folder
 from ..instruments.plots.runs import PLOTS
 from ..instruments.runs.differences import paired
 from ..instruments.runs.reading import record_files
-from ..instruments.runs.runs import load_runs
+from ..instruments.runs.runs import Runs, load_runs
 from ..instruments.runs.tables import summary
 from .types import RUNS
 
@@ -68,7 +69,7 @@ class SamplerLabLoadRuns(io.ComfyNode):
         return io.NodeOutput(runs, report, ui=ui.PreviewText(report))
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str = "", **_) -> str:
+    def fingerprint_inputs(cls, folder: str = "", **_: Any) -> str:
         """Changes when a record appears or changes, so that the host does not show yesterday's."""
         stamps = "".join(f"{file}{_modified(file)}" for file in record_files(output_folder(folder)))
         return hashlib.sha256(stamps.encode()).hexdigest()
@@ -118,7 +119,7 @@ class SamplerLabPlotRuns(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, runs, plot: str, width: int = 900) -> io.NodeOutput:
+    def execute(cls, runs: Runs, plot: str, width: int = 900) -> io.NodeOutput:
         figure = PLOTS[plot](runs)
         figure.set_dpi(width / figure.get_figwidth())
         figure.canvas.draw()

@@ -85,7 +85,7 @@ def distance(runs: Runs) -> Any:
     """Mean distance between particles per step."""
     figure, axes = new_figure()
     for k, name in enumerate(runs.experiments):
-        steps, rows = _per_step(runs.of(name), lambda run, step: finite([step.get("pairwise_distance")]))
+        steps, rows = _per_step(runs.of(name), lambda _run, step: finite([step.get("pairwise_distance")]))
         axes.plot(steps, [fmean(values) for values in rows], color=_colour(k), label=_wrapped(name))
     _mark_pruning(axes, runs)
     axes.set(xlabel="annealing step", ylabel="rms distance between particles (latent)", title="Mean over images")
