@@ -23,7 +23,7 @@ from sampler_lab.priors.held_out import load_glyph
 from sampler_lab.priors.loader import EmojiPrior
 from sampler_lab.samplers.latent_daps import PRESETS, sample_latent_daps
 
-__all__ = ["HIO_RESTARTS", "gaussian", "hio", "picture_of_the_workflow"]
+__all__ = ["HIO_RESTARTS", "gaussian", "hio", "picture_of_the_workflow", "sampled"]
 
 PRESET = "emoji_langevin"
 #: Of 1,000 iterations each: about 22 s of a processor, as much as one LatentDAPS run takes there.
@@ -52,21 +52,32 @@ def gaussian(prior: EmojiPrior, beside: Path) -> Callable[[Job, Path], None]:
         start = torch.randn(run["particles"], 4, 16, 16, generator=torch.manual_seed(run["seed"])) * sigmas[0]
         options = {**PRESETS[PRESET].to_dict(), "prior": "gaussian"}
         record = _begun(folder, job, measurement, options, run["seed"], run["sigmas"], run["particles"])
-        latents = sample_latent_daps(
-            lambda x, sigma, **_: x / (1 + sigma.reshape(-1, 1, 1, 1) ** 2),  # E[x0 | x] for x0 ~ N(0, 1)
-            start,
-            sigmas,
-            extra_args={"seed": run["seed"]},
-            disable=True,
-            measurement=measurement,
-            decoder=prior.decode,
-            options=PRESETS[PRESET],
-            record=record,
-        )
-        with torch.no_grad():
-            _finish(record, prior.decode(latents), truth, measurement)
+        chain = {"extra_args": {"seed": run["seed"]}, "disable": True, "record": record}
+        _finish(record, sampled(prior, _no_network, start, sigmas, measurement, **chain), truth, measurement)
 
     return solve
+
+
+def _no_network(x: torch.Tensor, sigma: torch.Tensor, **_: Any) -> torch.Tensor:
+    """E[x0 | x] for x0 ~ N(0, 1), the crudest prior on standardised latents."""
+    return x / (1 + sigma.reshape(-1, 1, 1, 1) ** 2)
+
+
+def sampled(
+    prior: EmojiPrior,
+    denoiser: Callable[..., torch.Tensor],
+    start: torch.Tensor,
+    sigmas: torch.Tensor,
+    measurement: Measurement,
+    **chain: Any,
+) -> torch.Tensor:
+    """Images of a LatentDAPS run in this process; ``chain`` goes to the sampler as it is."""
+    options = PRESETS[PRESET]
+    latents = sample_latent_daps(
+        denoiser, start, sigmas, measurement=measurement, decoder=prior.decode, options=options, **chain
+    )
+    with torch.no_grad():
+        return prior.decode(latents)
 
 
 def hio(beside: Path) -> Callable[[Job, Path], None]:
