@@ -102,10 +102,9 @@ def hio(beside: Path) -> Callable[[Job, Path], None]:
 def _posed(job: Job, beside: Path) -> tuple[torch.Tensor, Measurement, dict[str, Any]]:
     """Truth, measurement and record of the run that this is compared with."""
     run = load_metrics(beside / job.picture.name / "metrics.json")
-    settings = {name: value for name, value in run["measurement"]["operator"].items() if name != "operator"}
     truth = picture_of_the_workflow(job.picture.name)
     seed = job.experiment.options["Measure.seed"] + job.number
-    measurement = PhaseRetrieval(**settings).measure(truth, seed=seed)
+    measurement = PhaseRetrieval.from_dict(run["measurement"]["operator"]).measure(truth, seed=seed)
     if describe_measurement(measurement)["sha256"] != run["measurement"]["sha256"]:
         raise SystemExit(
             f"The measurement of {job.picture.name} is not the one in {beside}; do not compare figures of both. Was it "
