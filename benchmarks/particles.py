@@ -16,9 +16,10 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ from lab import import_pack
 
 import_pack()
 
-from latent_daps import processor
+from _machine import processor
 from sampler_lab.instruments.memory import PeakMemory
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement, PhaseRetrieval
@@ -100,7 +101,7 @@ def against_number(bench: Bench, rounds: int) -> list[str]:
             memory[n] = (phases["explore"]["peak_memory_bytes"], after)
     one = times[1]
     lines = [
-        f"| particles | s a step | against one | pruned to {KEEP}: s a step | against before | peak MB | after |",
+        f"| particles | s per step | against one | pruned to {KEEP}: s per step | against before | peak MB | after |",
         "|---|---|---|---|---|---|---|",
     ]
     for n in COUNTS:
@@ -159,7 +160,7 @@ def stable_diffusion_memory(device: torch.device, particles: int = 4) -> list[st
         f"Decoder of {size / 1e6:.0f} MB in single precision; published code, everything included: "
         f"{PUBLISHED_BYTES / 1e9:.1f} GB.",
         "",
-        "| particles | micro-batch | peak GB of a chain step | s a chain step |",
+        "| particles | micro-batch | peak GB of a chain step | s per chain step |",
         "|---|---|---|---|",
     ]
     z = torch.randn(particles, 4, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
@@ -175,7 +176,7 @@ def stable_diffusion_memory(device: torch.device, particles: int = 4) -> list[st
     return lines
 
 
-def shuffled(items):
+def shuffled(items: Iterable[Any]) -> list[Any]:
     return random.sample(list(items), len(items))
 
 

@@ -6,31 +6,49 @@ the shipped prior finds from nothing but those. They are written to docs/images/
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import latent_daps  # the benchmark beside this file; it imports the pack
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from lab import import_pack
+
+import_pack()
+
+from _baselines import sampled
 from sampler_lab.metrics.report import quality_table
 from sampler_lab.operators import PhaseRetrieval
 from sampler_lab.operators.preview import preview
+from sampler_lab.priors.classes import class_weights
 from sampler_lab.priors.held_out import find_glyph, load_glyph
 from sampler_lab.priors.loader import load_emoji_prior
+from sampler_lab.schedulers import poly_rho
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-GLYPH, PARTICLES = "tiger-face", 4
+GLYPH, PARTICLES, SEED = "tiger-face", 4, 42
 INK, PAPER, DPI = "#16202c", "#f7f4ec", 100
 ICON, BANNER = (400, 400), (1260, 540)  # the registry: a square of at most 400, and 21 by 9
 
 
 def reconstruct() -> tuple[torch.Tensor, torch.Tensor]:
     """The measurement ``[3, h, w]`` and the particles ``[4, 3, 64, 64]``, turned upright, the best residual first."""
-    glyph, truth = find_glyph(GLYPH), load_glyph(GLYPH)
-    measurement = PhaseRetrieval().measure(truth, seed=latent_daps.SEED)
-    case = latent_daps.Case(glyph.name, glyph.klass, truth, measurement)
-    found = latent_daps.latent_daps(load_emoji_prior(), case, "emoji_langevin", PARTICLES, None)
-    table = quality_table(found.images, truth, measurement)
+    prior, truth = load_emoji_prior(), load_glyph(GLYPH)
+    weights = class_weights(find_glyph(GLYPH).klass)
+    measurement, sigmas = PhaseRetrieval().measure(truth, seed=SEED), poly_rho(50, 0.05, 10.0)
+    noise = [torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(SEED + k)) for k in range(PARTICLES)]
+    images = sampled(
+        prior,
+        lambda x, sigma, **_: prior.denoiser(x, sigma, weights),
+        torch.stack(noise) * sigmas[0],
+        sigmas,
+        measurement,
+        extra_args={"seed": SEED},
+        disable=True,
+    )
+    table = quality_table(images, truth, measurement)
     print(*(f"particle {row.particle}: {row.aligned.psnr:.1f} dB" for row in table.rows), sep="\n")
     order = torch.tensor([row.residual for row in table.rows]).argsort()
     return preview(measurement)[0], table.aligned_images[order]

@@ -1,8 +1,9 @@
 """What a sampler costs besides the model: each of ours beside the host's native function, on a denoiser that is free.
 
 The two run in turns, in an order that changes, and each pair gives one ratio of times (of a processor: the time that it
-worked for this program, so that others beside it count little); the table has their median and the middle half. Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the
-machine. ``python3 lab.py bench samplers`` runs it with the orders; ``COMFYUI_PATH`` names the host.
+worked for this program, so that others beside it count little); the table has their median and the middle half.
+Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the machine.
+``python3 lab.py bench samplers`` runs it with the orders; ``COMFYUI_PATH`` names the host.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The numbered experiments: each an API graph sent to the prompt queue of a running ComfyUI, one image a prompt.
+"""Experiments: a question, options of a workflow's nodes, and a list of pictures; results on disk, tables and plots.
 
-``settings.py`` says what each of them asks, ``graph.py`` makes its prompt, ``runner.py`` runs it and keeps the results;
-``runs.py`` reads them, and ``report.py`` makes tables and plots of them. Nothing here computes with tensors.
+``catalogue.py`` has the experiments, each one entry. ``options.py`` says what an option is called, ``graph.py`` puts
+options into the graph of a picture, ``executors.py`` runs it, ``runner.py`` does what is missing, ``results.py`` keeps
+what comes, ``report.py`` makes tables and plots. Nothing here computes with tensors.
 """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..instruments.plots.runs import PLOTS
+from ..instruments.runs.differences import every_pair, paired
 from ..instruments.runs.reading import listed
 from ..instruments.runs.runs import Runs, load_runs
-from ..instruments.runs.tables import coverage, every_image, every_pair, paired, phases, summary
+from ..instruments.runs.table import Table
+from ..instruments.runs.tables import coverage, every_image, phases, summary
 from ..labkit.files import whole_file, write_whole
 
 __all__ = ["write_report"]
@@ -47,7 +49,7 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
     return [report, *files]
 
 
-def _text(runs: Runs, tables: list) -> str:
+def _text(runs: Runs, tables: Sequence[Table]) -> str:
     parts = ["# Report", _about(runs)]
     parts += [f"- **{name}** {runs.questions[name]}" for name in runs.experiments if runs.questions.get(name)]
     parts += ["\n".join(f"- {note}" for note in runs.notes)] if runs.notes else []
@@ -63,7 +65,7 @@ def _text(runs: Runs, tables: list) -> str:
 def _about(runs: Runs) -> str:
     """What was run, where and with what, in one sentence; several of a kind are all named."""
 
-    def named(values) -> str:
+    def named(values: Iterable[object]) -> str:
         return listed(list(dict.fromkeys(str(value) for value in values)))
 
     facts = [run.metrics for run in runs.runs]

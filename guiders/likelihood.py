@@ -19,7 +19,6 @@ from ..host.decoder import DifferentiableDecoder
 from ..host.guiders import CFGGuider
 from ..host.latents import check_latent
 from ..operators import Measurement
-from ..posterior.decoding import Decoding
 from ..posterior.guidance import GuidanceOptions, guide
 from ..posterior.likelihood import Likelihood
 from .correction import Call, Correction, SamplingRun

@@ -16,7 +16,6 @@ from ..diffusion.options import Option
 from ..diffusion.sentence import Sentence
 from ..host.cancel import raise_if_cancelled
 from ..host.feature_space import FeatureSpaceOfRun
-from ..host.guiders import NO_OPTIONS, CFGGuider, flow_or_ve, raise_if_cancelled, tell_about_cfg_pp
 from ..host.notices import notify
 from ..posterior.interaction.forces import pairwise_distance, repulsion
 from ..posterior.interaction.repulsion import Repulsion, repel_denoised

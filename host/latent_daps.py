@@ -16,7 +16,6 @@ from ..diffusion.sentence import Sentence
 from ..instruments.divergence import divergence
 from ..instruments.record import RunRecord
 from ..operators import Measurement
-from ..operators.fingerprints import describe_measurement
 from ..posterior.interaction.features import FeatureSpace
 from ..posterior.interaction.repulsion import Repulsion
 from ..posterior.method import Method
@@ -106,7 +105,7 @@ class PosteriorSampling:
             seed=seed,
             sigmas=sigmas.tolist(),
             particles=len(x),
-            measurement=describe_measurement(self.measurement),
+            measurement=self.measurement.describe(),
             versions=host_versions(),
             device=str(x.device),
         )

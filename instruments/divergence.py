@@ -25,7 +25,7 @@ __all__ = ["FARTHEST_FROM_FLOOR", "divergence"]
 #: Best residual over noise floor, and over the sum of the squared measurement: above both a result explains nothing.
 FARTHEST_FROM_FLOOR = 5.0
 UNEXPLAINED_SHARE = 0.03
-#: Share of the chains (one a particle and step) that may be set back before the rest is in doubt.
+#: Share of the chains (one per particle and step) that may be set back before the rest is in doubt.
 MOST_SET_BACK = 0.25
 #: Residuals scatter: this much above the start is above it.
 RISE = 1.05

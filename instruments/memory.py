@@ -1,6 +1,6 @@
 """Peak memory of one stretch of a run.
 
-On CUDA the allocator counts it exactly. Elsewhere it is the resident memory of the whole process, looked at fifty
+On CUDA the allocator counts it exactly. Elsewhere it is the resident memory of the whole process, sampled fifty
 times a second by a thread, because an operating system only keeps the peak since the process began, which says nothing
 about the phase that comes after the largest one. C's allocator keeps what was freed, too, so it is asked to give that
 back first, where it can be asked (glibc).
@@ -18,7 +18,7 @@ import torch
 
 __all__ = ["PeakMemory", "resident_bytes"]
 
-SECONDS_BETWEEN_LOOKS = 0.02  # a look takes 25 µs, so watching takes 0.1 % of one core
+SECONDS_BETWEEN_SAMPLES = 0.02  # one takes 25 µs, so watching takes 0.1 % of one core
 _STATM = Path("/proc/self/statm")
 
 
@@ -51,7 +51,7 @@ class PeakMemory:
         if self._thread is not None:
             self._done.set()
             self._thread.join()
-            self._look()
+            self._sample()
         self.bytes = self.so_far()
 
     def so_far(self) -> int | None:
@@ -59,10 +59,10 @@ class PeakMemory:
         return torch.cuda.max_memory_allocated(self._device) if self.kind == "cuda_allocated" else self.bytes
 
     def _watch(self) -> None:
-        while not self._done.wait(SECONDS_BETWEEN_LOOKS):
-            self._look()
+        while not self._done.wait(SECONDS_BETWEEN_SAMPLES):
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         self.bytes = max(self.bytes or 0, resident_bytes() or 0)
 
 
@@ -87,4 +87,4 @@ def _malloc_trim() -> Callable[[int], object]:
     try:
         return ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # another C library; Windows has no library called None
-        return lambda pad: None
+        return lambda _pad: None

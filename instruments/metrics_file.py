@@ -29,6 +29,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from ..diffusion.files import replacing
 from .metrics_schema import CHOICES, STATUSES, check_content, describe, hash_sigmas
 
 __all__ = [
@@ -77,14 +78,8 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     Raises:
         OSError: the folder or the disk does not allow it; ``path`` is then unchanged.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(Path(path)) as temporary:
         temporary.write_text(json.dumps(plain(content), indent=1, allow_nan=False), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

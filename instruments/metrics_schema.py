@@ -118,7 +118,7 @@ def _final_rule(final: dict[str, Any], prefix: str) -> None:
         )
 
 
-def _sigmas_rule(metrics: dict[str, Any], prefix: str) -> None:
+def _sigmas_rule(metrics: dict[str, Any], _prefix: str) -> None:
     sigmas = metrics["sigmas"]
     if sigmas is not None and None not in sigmas and hash_sigmas(sigmas) != metrics["sigmas_sha256"]:
         raise ValueError("sigmas do not agree with sigmas_sha256; the file was changed by hand.")

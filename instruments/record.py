@@ -99,7 +99,7 @@ class RunRecord(Observer):
             sigmas: the levels, a list or a one-dimensional tensor; empty for a run without any.
             particles: rows of the latent batch.
             measurement: number of valid values m, noise floor, the operator's settings, the data's sha256; see
-                :func:`describe_measurement`.
+                ``Measurement.describe``.
             versions: ``comfyui``, ``torch`` and whatever else the host knows; ``pack`` and ``torch`` are added.
             device: where the sampling runs; decides how memory is measured.
         """

@@ -16,7 +16,7 @@ def known_benchmarks() -> list[str]:
 
 
 def benchmark_list() -> str:
-    """The usage, and a line a benchmark."""
+    """The usage, and one line per benchmark."""
     names = known_benchmarks()
     width = max(map(len, names), default=0)
     lines = [f"  {name:{width}}  {_first_line(places.BENCHMARKS / f'{name}.py')}" for name in names]

@@ -20,7 +20,7 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
 
 
 def quality_lines(quality: Json) -> Iterator[str]:
-    """One row a particle, who chose it, and what a flat image would score.
+    """One row per particle, who chose it, and what a flat image would score.
 
     quality: one entry of ``metrics.json``'s ``quality`` (see ``metrics/report.py``); a missing number shows as –.
     """

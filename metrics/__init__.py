@@ -5,8 +5,9 @@ from .intervals import wilson_interval
 from .means import MEANS_RULE, Mean, mean_of
 from .perceptual import load_lpips
 from .psnr import flat_image_psnr, psnr
-from .report import QualityTable, quality_table
+from .report import quality_table
 from .ssim import ssim
+from .table import QualityTable
 
 __all__ = [
     "MEANS_RULE",

@@ -15,19 +15,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from .alignment import Ambiguous, align
 from .images import check_pair, finite_rows, unit_range
-from .markdown import markdown_of
 from .perceptual import SMALLEST_IMAGE, Distance
 from .psnr import flat_image_psnr, psnr
 from .ssim import WINDOW, ssim
+from .table import ParticleQuality, QualityTable, Scores
 
-__all__ = ["ParticleQuality", "QualityTable", "Scores", "quality_table"]
+__all__ = ["quality_table"]
 
 #: Success: more than this many dB aligned, and this many more than a flat image; a second, harder figure beside it.
 SUCCESS_DB, SUCCESS_ABOVE_FLAT_DB, HIGH_SUCCESS_DB = 20.0, 5.0, 25.0
@@ -48,69 +47,6 @@ class Measured(Protocol):
     noise_floor: float
 
     def residual(self, image: torch.Tensor) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True)
-class Scores:
-    """One image against the truth. NaN for a particle that holds NaN; None where a metric could not be computed."""
-
-    psnr: float
-    ssim: float | None
-    lpips: float | None
-
-
-@dataclass(frozen=True)
-class ParticleQuality:
-    """One row.
-
-    particle: its name in the run. residual_ratio: the residual over the noise floor; None when there is no noise.
-    """
-
-    particle: int
-    finite: bool
-    raw: Scores
-    aligned: Scores
-    symmetry: str
-    aligned_per_channel: Scores
-    symmetry_per_channel: str
-    residual: float
-    residual_ratio: float | None
-    success: bool
-    success_25: bool
-
-
-@dataclass(frozen=True)
-class QualityTable:
-    """The rows, who is chosen, and the marks to compare with.
-
-    oracle, oracle_raw: place in ``rows`` of the best aligned and of the best raw PSNR. blind: of the one chosen without
-        the truth. (In the dictionary they are the particles' names, which do not change when rows are dropped.)
-    truth_residual: of the reference itself. notes: sentences about what could not be computed.
-    aligned_images: ``[N, 3, H, W]`` in [0, 1], not part of the table's dictionary.
-    """
-
-    rows: tuple[ParticleQuality, ...]
-    oracle: int
-    oracle_raw: int
-    blind: int
-    flat_psnr: float
-    noise_floor: float
-    truth_residual: float
-    notes: tuple[str, ...]
-    aligned_images: torch.Tensor
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for metrics.json: numbers that are not finite are None (an infinite PSNR too).
-
-        ``oracle``, ``oracle_raw`` and ``blind`` are names of particles.
-        """
-        table = {key: self.rows[getattr(self, key)].particle for key in ("oracle", "oracle_raw", "blind")}
-        table |= {key: getattr(self, key) for key in ("flat_psnr", "noise_floor", "truth_residual")}
-        return _finite({**table, "notes": list(self.notes), "particles": [asdict(row) for row in self.rows]})
-
-    def to_markdown(self) -> str:
-        """The table for a person."""
-        return markdown_of(self)
 
 
 def quality_table(
@@ -141,7 +77,8 @@ def quality_table(
     _check_reference(reference)
     images, reference = check_pair(images, reference)
     finite = finite_rows(images)
-    residual, notes = _residuals(measurement, images, finite), []
+    residual = _residuals(measurement, images, finite)
+    notes: list[str] = []
     if recorded is not None:
         residual = _agreed(residual, recorded, notes)
     blind = (choose or _smallest)(residual)
@@ -251,11 +188,3 @@ def _score(
             for k, value in zip(rows, lpips(images[rows], truth).tolist(), strict=True):
                 distance[k] = value
     return [Scores(*row) for row in zip(psnr(images, truth).tolist(), similarity, distance, strict=True)]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

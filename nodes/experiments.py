@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from comfy_api.latest import io, ui
 
 from ..host.folders import output_folder
 from ..instruments.plots.runs import PLOTS
-from ..instruments.runs.runs import load_runs, record_files
-from ..instruments.runs.tables import paired, summary
+from ..instruments.runs.differences import paired
+from ..instruments.runs.reading import record_files
+from ..instruments.runs.runs import Runs, load_runs
+from ..instruments.runs.tables import summary
 from .types import RUNS
 
 CATEGORY = "sampler lab/experiments"
@@ -45,7 +48,7 @@ class SamplerLabLoadRuns(io.ComfyNode):
                     default="",
                     force_input=True,
                     optional=True,
-                    tooltip="Anything that shall be finished before: connect the report of Compare To Reference, and "
+                    tooltip="Anything that must finish first: connect the report of Compare To Reference, and "
                     "the run of this very prompt is read too.",
                 ),
             ],
@@ -66,7 +69,7 @@ class SamplerLabLoadRuns(io.ComfyNode):
         return io.NodeOutput(runs, report, ui=ui.PreviewText(report))
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str = "", **_) -> str:
+    def fingerprint_inputs(cls, folder: str = "", **_: Any) -> str:
         """Changes when a record appears or changes, so that the host does not show yesterday's."""
         stamps = "".join(f"{file}{_modified(file)}" for file in record_files(output_folder(folder)))
         return hashlib.sha256(stamps.encode()).hexdigest()
@@ -76,7 +79,7 @@ def _modified(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns
     except OSError:
-        return 0  # it went between the two looks
+        return 0  # it went since it was listed
 
 
 class SamplerLabPlotRuns(io.ComfyNode):
@@ -116,7 +119,7 @@ class SamplerLabPlotRuns(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, runs, plot: str, width: int = 900) -> io.NodeOutput:
+    def execute(cls, runs: Runs, plot: str, width: int = 900) -> io.NodeOutput:
         figure = PLOTS[plot](runs)
         figure.set_dpi(width / figure.get_figwidth())
         figure.canvas.draw()

@@ -14,7 +14,7 @@ from ..host.versions import host_versions
 from ..instruments.record import RunRecord
 from ..metrics import load_lpips, quality_table
 from ..metrics.blind_choice import blind_choice
-from ..operators.fingerprints import describe_measurement
+from ..operators import Measurement
 from .types import MEASUREMENT, RUN
 
 
@@ -76,8 +76,8 @@ class SamplerLabCompareToReference(io.ComfyNode):
         cls,
         particles: torch.Tensor,
         reference: torch.Tensor,
-        measurement,
-        run=None,
+        measurement: Measurement,
+        run: Any = None,
         filename_prefix: str = "sampler_lab/quality",
     ) -> io.NodeOutput:
         truth = _model_range(reference, "reference").to(particles.device)
@@ -128,7 +128,7 @@ def _experiment(extra: Any) -> dict[str, str]:
     return {key: names[key] for key in ("experiment", "picture") if isinstance(names.get(key), str)}
 
 
-def _record_of_its_own(filename_prefix: str, measurement, particles: int, device: str) -> RunRecord:
+def _record_of_its_own(filename_prefix: str, measurement: Measurement, particles: int, device: str) -> RunRecord:
     """A record without a run; it is not written when there is no prefix."""
     record = RunRecord(next_run_file(filename_prefix) if filename_prefix.strip() else None)
     record.begin(
@@ -136,7 +136,7 @@ def _record_of_its_own(filename_prefix: str, measurement, particles: int, device
         seed=None,
         sigmas=[],
         particles=particles,
-        measurement=describe_measurement(measurement),
+        measurement=measurement.describe(),
         versions=host_versions(),
         device=device,
     )

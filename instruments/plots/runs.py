@@ -10,7 +10,8 @@ from typing import Any
 
 from ...metrics.intervals import wilson_interval
 from ...metrics.means import mean_of
-from ..runs.runs import Run, Runs, finite
+from ..runs.run import Run, finite
+from ..runs.runs import Runs
 
 __all__ = ["PLOTS", "new_figure"]
 
@@ -38,7 +39,7 @@ def new_figure(width: float = 7.0, height: float = 4.2) -> tuple[Any, Any]:
 
 
 def psnr(runs: Runs) -> Any:
-    """Aligned PSNR of the blind choice: a dot an image, joined across experiments; the mean as a bar."""
+    """Aligned PSNR of the blind choice: one dot per image, joined across experiments; the mean as a bar."""
     figure, axes = new_figure()
     names = runs.experiments
     scores = {(run.experiment, run.image): run.score("psnr", "blind") for run in runs.runs}
@@ -58,7 +59,7 @@ def psnr(runs: Runs) -> Any:
     axes.set_xticks(range(len(names)), [_wrapped(name, 18) for name in names])
     axes.set(
         ylabel="PSNR aligned, blind choice (dB)",
-        title="A dot an image, a bar the mean (of how many, if not all are finite)",
+        title="One dot per image, the mean as a bar (of how many, if not all are finite)",
     )
     return figure
 
@@ -84,7 +85,7 @@ def distance(runs: Runs) -> Any:
     """Mean distance between particles per step."""
     figure, axes = new_figure()
     for k, name in enumerate(runs.experiments):
-        steps, rows = _per_step(runs.of(name), lambda run, step: finite([step.get("pairwise_distance")]))
+        steps, rows = _per_step(runs.of(name), lambda _run, step: finite([step.get("pairwise_distance")]))
         axes.plot(steps, [fmean(values) for values in rows], color=_colour(k), label=_wrapped(name))
     _mark_pruning(axes, runs)
     axes.set(xlabel="annealing step", ylabel="rms distance between particles (latent)", title="Mean over images")
@@ -124,9 +125,9 @@ def cost(runs: Runs) -> Any:
         mean = mean_of(run.score("psnr", "blind") for run in own)
         if mean.value is None:
             continue
-        x = fmean(run.calls("decoder_forward") + run.calls("decoder_backward") for run in own)
+        x = fmean((run.calls("decoder_forward") or 0) + (run.calls("decoder_backward") or 0) for run in own)
         counted = "" if mean.n == mean.of else f", {mean.n} of {mean.of} images"
-        words = f"{name}\n{median(run.seconds for run in own):.0f} s{counted}"
+        words = f"{name}\n{median(run.seconds or 0.0 for run in own):.0f} s{counted}"
         axes.scatter(x, mean.value, color=_colour(k), s=60)
         axes.annotate(words, (x, mean.value), (6, 4), fontsize=9, textcoords="offset points")
     axes.margins(0.15)

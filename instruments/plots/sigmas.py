@@ -13,14 +13,16 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .drawing import PAPER, Axis, Pen, round_numbers
 
 __all__ = ["ON_A_NODE", "Schedule", "plot_schedules"]
 
 #: For a picture that a node of 520 pixels shows: its letters are those of the editor at 100 %.
 ON_A_NODE = {"width": 480, "panel_height": 110, "scale": 2}
 
-INK, FAINT, PAPER = (32, 33, 36), (224, 226, 230), (255, 255, 255)
+FAINT = (224, 226, 230)
 COLOURS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14), (0, 150, 170))
 LEFT, RIGHT, GAP, TITLE, BOTTOM = 62, 24, 18, 30, 26  # around a panel, in pixels
 LINE = 22  # of the legend
@@ -36,19 +38,6 @@ class Schedule:
     name: str
     sigmas: tuple[float, ...]
     half_log_snr: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Values to pixels, from ``start`` to ``end``."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
 def plot_schedules(
@@ -72,12 +61,12 @@ def plot_schedules(
     top = GAP + LINE * len(schedules)
     height = top + 3 * (TITLE + panel_height + BOTTOM)
     picture = Image.new("RGB", (width * scale * FINER, height * scale * FINER), PAPER)
-    pen = _Pen(ImageDraw.Draw(picture), scale * FINER)
+    pen = Pen(ImageDraw.Draw(picture), scale * FINER)
     steps = max(len(schedule.sigmas) - 1 for schedule in shown)
     for k, schedule in enumerate(schedules):
         y = GAP / 2 + LINE * (k + 0.5)
         pen.line([(LEFT, y), (LEFT + 28, y)], _colour(k), 3)
-        pen.text((LEFT + 38, y), _caption(schedule), "lm", LABEL)
+        pen.text((LEFT + 38, y), _caption(schedule), LABEL, "lm")
     panels = (
         ("sigma at each step", [_linear(schedule) for schedule in schedules], False),
         ("sigma, logarithmic axis", [_logarithms(schedule) for schedule in schedules], True),
@@ -87,7 +76,7 @@ def plot_schedules(
         y = top + row * (TITLE + panel_height + BOTTOM) + TITLE
         box = (LEFT, y, width - RIGHT, y + panel_height)
         has_infinite = any(math.isinf(value) for line in lines for _, value in line)
-        pen.text((LEFT, y - 12), title + (_INFINITE[is_logarithmic] if has_infinite else ""), "lm", TITLE_SIZE)
+        pen.text((LEFT, y - 12), title + (_INFINITE[is_logarithmic] if has_infinite else ""), TITLE_SIZE, "lm")
         _panel(pen, box, lines, steps, is_logarithmic)
     picture = picture.resize((width * scale, height * scale), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
@@ -124,7 +113,7 @@ def _colour(k: int) -> tuple[int, int, int]:
 
 
 def _panel(
-    pen: _Pen, box: tuple[float, float, float, float], lines: list[_Line], steps: int, is_logarithmic: bool
+    pen: Pen, box: tuple[float, float, float, float], lines: list[_Line], steps: int, is_logarithmic: bool
 ) -> None:
     left, top, right, bottom = box
     values = [value for line in lines for _, value in line if math.isfinite(value)] or [0.0]
@@ -134,15 +123,15 @@ def _panel(
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
     room = 0.05 * (high - low)
-    x, y = _Axis(0, steps, left, right), _Axis(low - room, high + room, bottom, top)
-    ticks = list(range(math.ceil(low), math.floor(high) + 1)) if is_logarithmic else _round_numbers(low, high)
+    x, y = Axis(0, steps, left, right), Axis(low - room, high + room, bottom, top)
+    ticks = list(range(math.ceil(low), math.floor(high) + 1)) if is_logarithmic else round_numbers(low, high)
     for value in ticks if len(ticks) > 1 or not is_logarithmic else (low, high):
         pen.line([(left, y(value)), (right, y(value))], FAINT, 1)
-        pen.text((left - 8, y(value)), f"{10**value if is_logarithmic else value:.4g}", "rm", LABEL)
+        pen.text((left - 8, y(value)), f"{10**value if is_logarithmic else value:.4g}", LABEL, "rm")
     at_most = min(10, int((right - left) / TICK_WIDTH))
-    for step in sorted({round(each) for each in _round_numbers(0, steps, at_most)}):
+    for step in sorted({round(each) for each in round_numbers(0, steps, at_most)}):
         pen.line([(x(step), top), (x(step), bottom)], FAINT, 1)
-        pen.text((x(step), bottom + 6), str(step), "mt", LABEL)
+        pen.text((x(step), bottom + 6), str(step), LABEL, "mt")
     drawn: list[float] = []
     for k, line in enumerate(lines):
         finite = [(x(i), y(value)) for i, value in line if math.isfinite(value)]
@@ -155,36 +144,3 @@ def _panel(
                 shift = 10 * drawn.count(i) * (1 if i < steps / 2 else -1)
                 pen.triangle((x(i) + shift, top if value > 0 else bottom), value > 0, _colour(k))
                 drawn.append(i)
-
-
-def _round_numbers(low: float, high: float, at_most: int = 6) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten from low to high."""
-    rough = (high - low) / at_most
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
-class _Pen:
-    """Draws in the screen's pixels on a canvas of ``scale`` times as many."""
-
-    def __init__(self, draw: ImageDraw.ImageDraw, scale: int) -> None:
-        self.draw, self.scale = draw, scale
-
-    def line(self, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], width: int) -> None:
-        if len(points) > 1:
-            scaled = [(x * self.scale, y * self.scale) for x, y in points]
-            self.draw.line(scaled, colour, width * self.scale, joint="curve")
-
-    def dot(self, point: tuple[float, float], colour: tuple[int, int, int], radius: float = 3.0) -> None:
-        x, y, r = (value * self.scale for value in (*point, radius))
-        self.draw.ellipse([x - r, y - r, x + r, y + r], fill=colour)
-
-    def triangle(self, tip: tuple[float, float], is_upward: bool, colour: tuple[int, int, int]) -> None:
-        x, y, r = (value * self.scale for value in (*tip, 5))
-        away = r * 1.6 if is_upward else -r * 1.6
-        self.draw.polygon([(x, y), (x - r, y + away), (x + r, y + away)], fill=colour)
-
-    def text(self, at: tuple[float, float], text: str, anchor: str, size: int) -> None:
-        font = ImageFont.load_default(size * self.scale)
-        self.draw.text((at[0] * self.scale, at[1] * self.scale), text, fill=INK, font=font, anchor=anchor)

@@ -35,7 +35,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from .runs import Run
+from .run import Run
 
 __all__ = ["Difference", "holm", "mean_interval", "paired_difference", "sign_test", "student_interval", "summarise"]
 
@@ -75,7 +75,7 @@ def paired_difference(
 
 
 def summarise(differences: Sequence[float], tie: float = 0.0) -> Difference | None:
-    """Mean, interval and sign test of differences, one an image; None when there are none. tie: as above."""
+    """Mean, interval and sign test of differences, one per image; None when there are none. tie: as above."""
     d = list(differences)
     if not d:
         return None

@@ -10,13 +10,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .identity import settings_of
 from .reading import listed
-
-if TYPE_CHECKING:
-    from .runs import Run
+from .run import Run
 
 __all__ = ["differences", "grouped", "with_image_names"]
 
@@ -29,7 +27,7 @@ Column = list[list[str]]
 
 
 def with_image_names(runs: Sequence[Run], images: Sequence[str]) -> list[Run]:
-    """The runs with one name an image, and one image a name."""
+    """The runs with one name per image, and one image per name."""
     called: dict[str, list[tuple[bool, str]]] = {}
     for run, image in zip(runs, images, strict=True):
         called.setdefault(image, []).append((not run.experiment, run.image))

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .reading import listed, short
-
-if TYPE_CHECKING:
-    from .runs import Run
+from .run import Run
 
 __all__ = ["image_keys", "settings_of", "without_repeats"]
 
@@ -23,14 +21,14 @@ SAME_PSNR = 0.05
 
 
 def image_keys(runs: Sequence[Run]) -> list[str]:
-    """One text a run; equal for equal images."""
+    """One text per run; equal for equal images."""
     hashes = [run.table.get("reference_sha256") for run in runs]
-    looks = [_look(run) for run in runs]
+    figures = [_figures(run) for run in runs]
     # What an old record knows of its image leads to the hash, when a new one is of the same.
-    known = {look: sha for look, sha in zip(looks, hashes, strict=True) if look and sha}
+    known = {told: sha for told, sha in zip(figures, hashes, strict=True) if told and sha}
     return [
-        sha or known.get(look) or look or f"file of {run.file}"
-        for run, look, sha in zip(runs, looks, hashes, strict=True)
+        sha or known.get(told or "") or told or f"file of {run.file}"
+        for run, told, sha in zip(runs, figures, hashes, strict=True)
     ]
 
 
@@ -66,9 +64,9 @@ def without_repeats(runs: Sequence[Run], images: Sequence[str]) -> tuple[list[Ru
     repeats: list[Run] = []
     changed = 0
     for same in found.values():
-        same = sorted(same, key=lambda run: (run.metrics["created"], str(run.file)), reverse=True)
+        newest = sorted(same, key=lambda run: (run.metrics["created"], str(run.file)), reverse=True)
         first: dict[str, Run] = {}
-        for run in sorted(same, key=lambda run: not run.experiment):  # stable: with a name first, then the newest
+        for run in sorted(newest, key=lambda run: not run.experiment):  # stable: with a name first, then the newest
             counted = first.get(run.experiment)
             if counted is None and not run.experiment:
                 counted = next(iter(first.values()), None)
@@ -131,7 +129,7 @@ def _run_key(run: Run, image: str, settings: dict[str, Any]) -> str:
     return json.dumps([image, data, run.metrics["seed"], made], sort_keys=True)
 
 
-def _look(run: Run) -> str | None:
+def _figures(run: Run) -> str | None:
     """What a record of schema 1 knows of its image; None when that is too little."""
     flat, truth = run.table.get("flat_psnr"), run.table.get("truth_residual")
     return None if flat is None or truth is None else f"flat {flat:.6g} dB, truth's residual {truth:.6g}"

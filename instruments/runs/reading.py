@@ -34,7 +34,7 @@ def record_files(folder: Path, problems: list[str] | None = None) -> Iterator[Pa
 
     Linked folders are read too, each folder once, so that a link in a circle does no harm.
 
-    problems: is told which folders and files cannot be looked at.
+    problems: is told which folders and files cannot be read.
     """
     problems = [] if problems is None else problems
     if folder.is_file():

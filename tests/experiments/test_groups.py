@@ -9,9 +9,10 @@ import pytest
 from recorded_runs import particle, write_experiment, write_run
 from sampler_lab.experiments.report import write_report
 from sampler_lab.instruments.plots.runs import PLOTS
+from sampler_lab.instruments.runs.differences import paired
 from sampler_lab.instruments.runs.groups import differences
 from sampler_lab.instruments.runs.runs import load_runs
-from sampler_lab.instruments.runs.tables import every_image, paired, summary
+from sampler_lab.instruments.runs.tables import every_image, summary
 
 GOOD = [particle(0, 26.0, 30.0)]
 LOST = [particle(0, None, None)]

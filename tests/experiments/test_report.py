@@ -9,8 +9,10 @@ from recorded_runs import particle, write_experiment, write_run
 from sampler_lab.experiments.report import write_report
 from sampler_lab.instruments.plots.runs import PLOTS
 from sampler_lab.instruments.runs.comparison import paired_difference, sign_test
+from sampler_lab.instruments.runs.differences import every_pair, paired
 from sampler_lab.instruments.runs.runs import load_runs
-from sampler_lab.instruments.runs.tables import Table, coverage, every_image, every_pair, paired, phases, summary
+from sampler_lab.instruments.runs.table import Table
+from sampler_lab.instruments.runs.tables import coverage, every_image, phases, summary
 from scipy import stats
 
 

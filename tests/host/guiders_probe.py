@@ -26,7 +26,6 @@ from sampler_lab.guiders.particle import ParticleCorrection  # noqa: E402
 from sampler_lab.host.decoder import DifferentiableDecoder  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_conditioning, emoji_model, emoji_vae  # noqa: E402
 from sampler_lab.host.feature_space import FeatureSpaceOfRun  # noqa: E402
-from sampler_lab.host.guiders import extend  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
 from sampler_lab.posterior.guidance import GuidanceOptions, _covariance_times  # noqa: E402
 from sampler_lab.posterior.interaction.dino import DINO_MODEL  # noqa: E402

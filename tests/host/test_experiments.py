@@ -14,9 +14,16 @@ import pytest
 from patience import eventually, patience
 from PIL import Image
 from recorded_runs import particle, write_experiment
-from sampler_lab.experiments.graph import Picture, prompt_of
-from sampler_lab.experiments.runner import emoji_pictures, folder_pictures, is_finished, load_template, run_experiment
-from sampler_lab.experiments.settings import EXPERIMENTS, HELP, Experiment, Options
+from sampler_lab.experiments.catalogue import BASELINE, EXPERIMENTS
+from sampler_lab.experiments.executors import PromptQueue
+from sampler_lab.experiments.experiment import Experiment
+from sampler_lab.experiments.graph import Template, load_template, prompt_of
+from sampler_lab.experiments.known_names import KNOWN_NAMES, with_known_names
+from sampler_lab.experiments.listing import option_lines
+from sampler_lab.experiments.options import checked
+from sampler_lab.experiments.pictures import Picture, emoji_pictures, folder_pictures
+from sampler_lab.experiments.results import is_finished
+from sampler_lab.experiments.runner import run_experiment
 from sampler_lab.instruments.metrics_file import load_metrics
 from sampler_lab.labkit import places
 from sampler_lab.labkit.client import Client
@@ -27,22 +34,22 @@ from sampler_lab.labkit.server import Server, make_base
 
 pytestmark = pytest.mark.host
 
-INDEX = places.ROOT / "priors" / "held_out" / "index.json"
-QUICK = Options(num_samples=2, steps=3)
+QUICK = {**BASELINE, "Particles.particles": 2, "AnnealingScheduler.steps": 3}
 
 
 @pytest.fixture
 def template(object_info):
-    prompt = load_template(places.MAIN_TEMPLATE, object_info)
-    for node in prompt.values():
+    template = load_template(places.MAIN_TEMPLATE, object_info)
+    for node in template.graph.values():
         if node["class_type"] == "SamplerLabLatentDAPS":
             node["inputs"]["mcmc_steps"] = 1
-    return prompt
+    return template
 
 
 def go(client, template, pictures, results, options=QUICK, name="quick", first=0):
     said = io.StringIO()
-    outcome = run_experiment(Console(said), client, template, Experiment(name, "?", options), pictures, results, first)
+    queue = PromptQueue(client, template)
+    outcome = run_experiment(Console(said), queue, Experiment(name, "?", options), pictures, results, first)
     return outcome, said.getvalue()
 
 
@@ -64,7 +71,7 @@ def call(*arguments):
 
 
 def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, template, tmp_path):
-    pictures = emoji_pictures(INDEX, 3, 0)
+    pictures = emoji_pictures(3, 0)
     assert len({picture.label for picture in pictures}) == 3, "the first of every class come first"
     outcome, said = go(client, template, pictures[:2], tmp_path)
     assert (outcome.finished, outcome.skipped, outcome.failed, outcome.complete) == (2, 0, 0, True)
@@ -87,8 +94,8 @@ def test_results_come_one_by_one_and_only_what_is_missing_is_done(client, templa
 
 def test_an_image_does_not_depend_on_how_the_set_was_split(client, template, tmp_path):
     whole, split = tmp_path / "whole", tmp_path / "split"
-    go(client, template, emoji_pictures(INDEX, 2, 0), whole)
-    second = emoji_pictures(INDEX, 1, 1)
+    go(client, template, emoji_pictures(2, 0), whole)
+    second = emoji_pictures(1, 1)
     go(client, template, second, split, first=1)
     tables = [load_metrics(at / "quick" / second[0].name / "metrics.json")["quality"] for at in (whole, split)]
     assert tables[0] == tables[1]
@@ -117,17 +124,16 @@ def test_images_that_cannot_be_read_are_reported_and_the_rest_is_done(client, te
 
 
 def test_results_of_other_options_are_not_mixed(client, template, tmp_path):
-    pictures = emoji_pictures(INDEX, 1, 0)
+    pictures = emoji_pictures(1, 0)
     go(client, template, pictures, tmp_path)
     with pytest.raises(LabError, match="holds results of other options"):
-        go(client, template, pictures, tmp_path, QUICK.changed(num_samples=3))
+        go(client, template, pictures, tmp_path, {**QUICK, "Particles.particles": 3})
 
 
 def test_every_part_reaches_the_graph(client, template, tmp_path):
-    options = QUICK.changed(
-        num_samples=3, repulsion_scale=0.05, pruning_step=500, pruning_keep=1, optimization_step=400, steps=5
-    )
-    go(client, template, emoji_pictures(INDEX, 1, 0), tmp_path, options)
+    known = {"num_samples": 3, "repulsion_scale": 0.05, "pruning_step": 500, "pruning_keep": 1, "steps": 5}
+    options = with_known_names(QUICK, {**known, "optimization_step": 400})
+    go(client, template, emoji_pictures(1, 0), tmp_path, options)
     (file,) = (tmp_path / "quick").rglob("metrics.json")
     facts = load_metrics(file)
     assert facts["options"]["estimate"]["repulsion"]["strength"] == pytest.approx(0.05)
@@ -139,10 +145,10 @@ def test_every_part_reaches_the_graph(client, template, tmp_path):
 
 def test_particles_do_not_depend_on_how_many_there_are(client, template, tmp_path):
     """exp0 is the same result as single runs: particle 0 of two is the particle of one."""
-    pictures = emoji_pictures(INDEX, 1, 0)
+    pictures = emoji_pictures(1, 0)
     residuals = []
     for n in (1, 2):
-        go(client, template, pictures, tmp_path / str(n), QUICK.changed(num_samples=n))
+        go(client, template, pictures, tmp_path / str(n), {**QUICK, "Particles.particles": n})
         (file,) = (tmp_path / str(n)).rglob("metrics.json")
         residuals.append([row["residual"][0] for row in load_metrics(file)["steps"]])
     assert residuals[0] == pytest.approx(residuals[1], rel=1e-2)
@@ -151,7 +157,7 @@ def test_particles_do_not_depend_on_how_many_there_are(client, template, tmp_pat
 def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tmp_path):
     base = make_base(tmp_path / "base")
     link_folder(places.ROOT, base / "custom_nodes" / places.PACK_NAME)
-    pictures = emoji_pictures(INDEX, 3, 0)
+    pictures = emoji_pictures(3, 0)
     with Server(comfyui, base=base) as server:
         client = Client(server.url, timeout=10)
         template = load_template(places.MAIN_TEMPLATE, client.object_info())
@@ -166,8 +172,9 @@ def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tm
 
 def test_ctrl_c_takes_the_prompt_back(client, template, tmp_path):
     """On somebody's server nothing goes on that nobody waits for; the experiment goes on from there later."""
-    picture = emoji_pictures(INDEX, 1, 5)
-    prompt = prompt_of(template, Picture(picture[0].name, emoji=picture[0].emoji), Options(steps=400), "stopped")
+    picture = emoji_pictures(1, 5)
+    options = {**BASELINE, "AnnealingScheduler.steps": 400}
+    prompt = prompt_of(template, Picture(picture[0].name, emoji=picture[0].emoji), options, "stopped")
 
     def stop(progress):
         if progress.value > 1:
@@ -238,8 +245,9 @@ def test_two_at_the_same_time_share_the_work(server, tmp_path):
 
 
 def test_nothing_to_do_starts_no_server(client, template, tmp_path):
-    pictures = emoji_pictures(INDEX, 1, 0)
-    go(client, template, pictures, tmp_path, Options(num_samples=2, steps=2), name="mine")
+    pictures = emoji_pictures(1, 0)
+    options = with_known_names(BASELINE, {"num_samples": 2, "steps": 2})
+    go(client, template, pictures, tmp_path, options, name="mine")
     done = call("mine", "--count", 1, "--num_samples", 2, "--steps", 2, "--out", tmp_path, "--comfyui", tmp_path / "no")
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 of 1 images are in" in done.stdout
@@ -258,16 +266,73 @@ def test_what_is_wrong_is_told_before_a_server_is_started(tmp_path):
         assert "Traceback" not in failed.stderr
 
 
-def test_every_option_has_a_line_of_help():
-    assert set(HELP) == set(Options().to_dict())
+def test_every_option_has_a_line_of_help(template, object_info):
+    """Each short name stands for options that there are, which the listing explains in the nodes' own words."""
+    text = "\n".join(option_lines(template))
+    assert len(KNOWN_NAMES) == 17
+    for known in KNOWN_NAMES.values():
+        for dotted in known.sets:
+            assert f"  {dotted}=" in text
+            assert dotted in known.help
+    assert object_info["SamplerLabPruning"]["input"]["required"]["keep"][1]["tooltip"] in text
 
 
 def test_six_experiments_change_one_thing_each():
-    assert list(EXPERIMENTS) == [f"exp{k}" for k in range(6)]
-    assert EXPERIMENTS["exp0"].options == Options()
-    assert EXPERIMENTS["exp0"].options.seed == 42
-    assert EXPERIMENTS["exp2"].options.pruning_step == EXPERIMENTS["exp4"].options.optimization_step == 200
-    assert Options.progress(200) == pytest.approx(0.8)
+    assert list(EXPERIMENTS)[:6] == [f"exp{k}" for k in range(6)]
+    assert EXPERIMENTS["exp0"].options == BASELINE
+    assert EXPERIMENTS["exp0"].options["RandomNoise.noise_seed"] == EXPERIMENTS["exp0"].options["Measure.seed"] == 42
+    options = {name: experiment.options for name, experiment in EXPERIMENTS.items()}
+    assert options["exp1"] == with_known_names(BASELINE, {"repulsion_scale": 0.04})
+    assert options["exp2"] == with_known_names(options["exp1"], {"pruning_step": 200, "pruning_keep": 2})
+    assert options["exp3"] == with_known_names(BASELINE, {"num_samples": 2})
+    assert options["exp4"] == with_known_names(options["exp2"], {"optimization_step": 200})
+    assert options["exp5"] == with_known_names(BASELINE, {"num_samples": 8, "pruning_step": 200, "pruning_keep": 2})
+
+
+def test_every_experiment_of_the_catalogue_makes_a_graph_that_the_host_takes(client, template):
+    for experiment in EXPERIMENTS.values():
+        for point in experiment.points:
+            PromptQueue(client, template).check(point)
+            prompt = prompt_of(template, emoji_pictures(1, 0)[0], point.options, "checked")
+            client.cancel(client.queue(prompt))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("Pruning.keep", -3, r"Pruning.keep is -3; it must be a whole number between 0 and 4096. How many particles"),
+        ("Pruning.keep", "four", r"Pruning.keep is 'four'; it must be a whole number"),
+        ("Pruning.mode", "best", r"Pruning.mode is 'best'; choose one of diverse, residual, resample"),
+        ("Pruning.kept", 2, r"the node SamplerLabPruning has no input kept; it has keep, progress"),
+        ("Prunning.keep", 2, r"this ComfyUI has no node SamplerLabPrunning and no node Prunning"),
+        ("Measure.image", 2, r"Measure.image is a connection \(IMAGE\) and no value"),
+    ],
+)
+def test_an_option_is_held_against_what_its_node_says(object_info, name, value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        checked(name, value, object_info)
+    assert checked("HardConsistency.learning_rate", 1, object_info) == 1.0
+
+
+def test_an_option_that_reaches_nothing_is_told_before_anything_is_written(client, template, tmp_path):
+    """A node that fits nowhere, and an input that another node fills."""
+    without = {key: node for key, node in template.graph.items() if node["class_type"] != "SamplerLabEmojiPrompt"}
+    for graph, options, sentence in (
+        (without, {"EmojiPrompt.class_name": "none"}, "has no SamplerLabEmojiPrompt and no open input for one"),
+        (template.graph, {"SaveImage.filename_prefix": "mine", "Scheduler.steps": 3}, "has no SamplerLabScheduler"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            go(client, Template(graph, template.object_info), emoji_pictures(1, 0), tmp_path, {**QUICK, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_class_is_told_where_an_experiment_says_so(template):
+    picture = emoji_pictures(1, 0)[0]
+    told = {}
+    for name in ("langevin", "no_class"):
+        prompt = prompt_of(template, picture, EXPERIMENTS[name].options, "x", picture.number)
+        told[name] = [n["inputs"]["class_name"] for n in prompt.values() if n["class_type"] == "SamplerLabEmojiPrompt"]
+    assert told == {"langevin": [picture.label], "no_class": ["none"]}
 
 
 def test_runs_in_the_editor(client, server, object_info):
@@ -298,14 +363,14 @@ def test_runs_in_the_editor(client, server, object_info):
 
 def test_what_experiments_left_at_the_host_is_grouped_by_their_names(client, server, template, tmp_path):
     """Runs lie in a folder each picture; that folder is no experiment."""
-    for name, options in (("few", QUICK), ("more", QUICK.changed(num_samples=3))):
-        go(client, template, emoji_pictures(INDEX, 2, 0), tmp_path, options, name=name)
-        go(client, template, emoji_pictures(INDEX, 2, 0), tmp_path / "again", options, name=name)
+    for name, options in (("few", QUICK), ("more", {**QUICK, "Particles.particles": 3})):
+        go(client, template, emoji_pictures(2, 0), tmp_path, options, name=name)
+        go(client, template, emoji_pictures(2, 0), tmp_path / "again", options, name=name)
     prompt = {"1": {"class_type": "SamplerLabLoadRuns", "inputs": {"folder": "sampler_lab/experiments"}}}
     report = client.run(prompt, timeout=120).of("SamplerLabLoadRuns")[0]["text"][0]
     assert "| few | 2 |" in report
     assert "| more | 2 |" in report
-    for picture in emoji_pictures(INDEX, 2, 0):
+    for picture in emoji_pictures(2, 0):
         assert f"| {picture.name} |" not in report
 
 

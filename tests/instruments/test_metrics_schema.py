@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from recorded_runs import particle, quality, write_run
+from sampler_lab.diffusion.fingerprint import tensor_sha256
 from sampler_lab.instruments import metrics_file
 from sampler_lab.instruments.metrics_file import SCHEMA, check_metrics, load_metrics, read_json, row_of
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import PhaseRetrieval
-from sampler_lab.operators.fingerprints import describe_measurement, tensor_sha256
 
 #: Written by release 0.1.0: particles 2 and 3 of four are left, and "blind": 0 means particle 2.
 OLD = Path(__file__).parent / "records" / "schema_1_pruned.json"
@@ -134,7 +134,7 @@ def test_a_record_says_what_it_is_of(tmp_path):
     record = RunRecord(tmp_path / "metrics.json")
     truth = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     measurement = PhaseRetrieval().measure(truth, seed=1)
-    record.begin({}, 0, [1.0, 0.0], measurement=describe_measurement(measurement))
+    record.begin({}, 0, [1.0, 0.0], measurement=measurement.describe())
     record.note(model="Emoji", experiment="exp0", picture="cat")
     record.quality({**quality([particle(0, 20.0, 21.0)]), "reference_sha256": tensor_sha256(truth)})
     record.finish()
@@ -142,8 +142,8 @@ def test_a_record_says_what_it_is_of(tmp_path):
     assert (metrics["model"], metrics["experiment"], metrics["picture"]) == ("Emoji", "exp0", "cat")
     assert metrics["measurement"]["values"] == measurement.count
     again, other = (PhaseRetrieval().measure(truth, seed=seed) for seed in (1, 2))
-    assert metrics["measurement"]["sha256"] == describe_measurement(again)["sha256"]
-    assert metrics["measurement"]["sha256"] != describe_measurement(other)["sha256"]
+    assert metrics["measurement"]["sha256"] == again.describe()["sha256"]
+    assert metrics["measurement"]["sha256"] != other.describe()["sha256"]
     assert metrics["quality"][0]["reference_sha256"] == tensor_sha256(truth.double())
     assert tensor_sha256(truth) != tensor_sha256(truth.reshape(1, 3, 8, 32)), "the same values in another shape"
     assert tensor_sha256(truth, None) != tensor_sha256(truth)

@@ -1,0 +1,76 @@
+"""The experiments. Adding one is adding an entry here; ``lab.py experiment NAME`` then runs it.
+
+exp0 is the baseline; exp1, exp2 and exp4 each add one part to the one before, so that a difference has one cause; exp3
+asks why one starts with four; exp5 has what paid (docs/experiments.md). langevin and no_class are what the benchmark
+compares with it (docs/benchmarks/latent_daps.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from .experiment import Experiment
+from .options import Value
+
+__all__ = ["BASELINE", "EXPERIMENTS", "catalogued"]
+
+#: What every experiment sets, whatever the workflow was saved with.
+BASELINE: Mapping[str, Value] = MappingProxyType(
+    {
+        "Particles.particles": 4,
+        "LatentDAPS.preset": "emoji_hmc",
+        "AnnealingScheduler.steps": 50,
+        "RandomNoise.noise_seed": 42,
+        "Measure.seed": 42,
+    }
+)
+#: Shares of the model's direction; docs/experiments.md has what larger ones do.
+REPULSION = {"Repulsion.rho": 0.04}
+#: t = 200 of 1000 is after 80 % of the steps.
+PRUNING = {"Pruning.keep": 2, "Pruning.progress": 0.8}
+
+EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
+    {
+        experiment.name: experiment
+        for experiment in (
+            Experiment("exp0", "The baseline: what do four independent particles find?", BASELINE),
+            Experiment(
+                "exp1", "Does repulsion find more, and spread particles over the modes?", {**BASELINE, **REPULSION}
+            ),
+            Experiment(
+                "exp2",
+                "Is the best still there after pruning 4 to 2 at t = 200, and what does it save?",
+                {**BASELINE, **REPULSION, **PRUNING},
+            ),
+            Experiment(
+                "exp3", "Why start with four: what do two particles find?", {**BASELINE, "Particles.particles": 2}
+            ),
+            Experiment(
+                "exp4",
+                "What does hard consistency from t = 200 gain, and what does it cost?",
+                {**BASELINE, **REPULSION, **PRUNING, "HardConsistency.start": 0.8},
+            ),
+            Experiment(
+                "exp5",
+                "The best of what paid, eight independent particles pruned to two at t = 200: what does it reach?",
+                {**BASELINE, **PRUNING, "Particles.particles": 8},
+            ),
+            Experiment(
+                "langevin",
+                "What do Langevin chains find in place of Hamiltonian ones?",
+                {**BASELINE, "LatentDAPS.preset": "emoji_langevin"},
+            ),
+            Experiment(
+                "no_class",
+                "What do Langevin chains find that are not told the class of the picture?",
+                {**BASELINE, "LatentDAPS.preset": "emoji_langevin", "EmojiPrompt.class_name": "none"},
+            ),
+        )
+    }
+)
+
+
+def catalogued(name: str) -> Experiment:
+    """The experiment of this name; for a name of your own the baseline, to be changed."""
+    return EXPERIMENTS.get(name, Experiment(name, "A setting of your own.", BASELINE))
