@@ -123,7 +123,7 @@ def _moves_before() -> io.Input:
     return MOVES.Input(
         "moves",
         optional=True,
-        tooltip="From another node of this kind, Pruning or Hard Consistency: it happens first. Left open: this one alone.",
+        tooltip="From another move (Pruning, Hard Consistency), which then happens first. Left open: this one alone.",
     )
 
 
