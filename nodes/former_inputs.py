@@ -20,7 +20,7 @@ from .types import MOVES
 
 __all__ = ["FORMER", "KEY", "former_inputs", "former_sockets", "with_former"]
 
-#: Under which the editor finds, among an input's options, the value with which it says nothing.
+#: Under which the editor finds, among an input's options, that it is a former one and with which value it says nothing.
 KEY = "sampler_lab_former"
 AS_PRESET = "as the preset"
 
@@ -51,22 +51,26 @@ class Former:
         return given if self.convert is None else self.convert(given)
 
     @property
+    def tooltip(self) -> str:
+        """What it is now."""
+        node = "a Data Step" if self.part == "data_step" else "the Probability Flow Estimate"
+        units = "" if self.convert is None else ", in units 1.41 times as large"
+        return f"From graphs of release 0.1: replaces {self.option} of the preset{units}. Now an input of {node} node."
+
+    @property
     def input(self) -> io.Input:
         """The widget, where old graphs have it."""
-        node = "Data Step" if self.part == "data_step" else "Probability Flow Estimate"
         said = {
             "default": self.silent,
             "optional": True,
             "advanced": True,
-            "tooltip": f"From graphs of release 0.1: replaces {self.option} of the preset. Now an input of the {node} "
-            "node.",
-            "extra_dict": {KEY: self.silent, "hidden": True},
+            "tooltip": self.tooltip,
+            "extra_dict": {KEY: {"silent": self.silent}, "hidden": True},
         }
         if isinstance(self.silent, str):
             return io.Combo.Input(self.name, options=[AS_PRESET, *PRIOR_WIDTHS], **said)
-        if isinstance(self.silent, int):
-            return io.Int.Input(self.name, **said, **self.limits)
-        return io.Float.Input(self.name, **said, **self.limits)
+        number = io.Int if isinstance(self.silent, int) else io.Float
+        return number.Input(self.name, **said, **self.limits)
 
 
 def _number(maximum: float, step: float, minimum: float = 0.0) -> dict[str, Any]:
@@ -100,25 +104,30 @@ def former_sockets() -> list[io.Input]:
             name,
             optional=True,
             tooltip=f"From graphs of release 0.1: the {title} node. Now the moves input, which takes several in a row.",
-            extra_dict={KEY: None},
+            extra_dict={KEY: {"silent": None}},
         )
         for name, title in (("pruning", "Pruning"), ("hard_consistency", "Hard Consistency"))
     ]
 
 
-def with_former(method: Method, values: Mapping[str, Any]) -> Method:
-    """``method`` with the numbers that ``values`` of former inputs replace.
+def with_former(preset: Method, values: Mapping[str, Any]) -> Method:
+    """The preset with the numbers that the former inputs among ``values`` replace.
 
     A number that the part does not have (momentum of a Langevin chain) is left out, as release 0.1 did.
+
+    Raises:
+        ValueError: a former input that counts beside a connected part, which has that number as well.
     """
+    counting = [former for former in FORMER if former.name in values and former.counts(values[former.name])]
+    for former in counting:
+        if values.get(former.part) is not None:
+            raise ValueError(
+                f"{former.name} is {values[former.name]}, and {former.part} is connected, which has that number too; "
+                f"set {former.name} to {former.silent}, or disconnect {former.part}."
+            )
     for part in ("data_step", "estimate"):
-        settings = getattr(method, part)
-        changed = {
-            former.option: former.value(values[former.name])
-            for former in FORMER
-            if former.part == part and former.name in values and former.counts(values[former.name])
-        }
+        settings = getattr(preset, part)
+        changed = {former.option: former.value(values[former.name]) for former in counting if former.part == part}
         known = {name: value for name, value in changed.items() if hasattr(settings, name)}
-        if known:
-            method = replace(method, **{part: replace(settings, **known)})
-    return method
+        preset = replace(preset, **{part: replace(settings, **known)})
+    return preset

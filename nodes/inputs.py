@@ -19,6 +19,9 @@ from ..diffusion.options import Option
 
 __all__ = ["widget", "widgets"]
 
+#: Of a widget whose option has none; the editor would take 2048.
+LARGEST = 1_000_000
+
 
 def widget(option: Option, **changes: Any) -> io.Input:
     """The input that sets ``option``.
@@ -52,6 +55,7 @@ def _kind_and_limits(option: Option) -> tuple[Any, dict[str, Any]]:
     smallest = option.minimum
     if smallest is None and option.above is not None:
         smallest = option.above + 1 if option.is_whole else option.above
-    limits = {"min": smallest, "max": option.maximum, "step": option.step}
+    largest = LARGEST if option.maximum is None else option.maximum
+    limits = {"min": smallest, "max": largest, "step": option.step}
     # Without it the editor rounds a number to its step.
     return (io.Int, limits) if option.is_whole else (io.Float, {**limits, "round": False})

@@ -122,7 +122,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
         metrics_prefix: str = "sampler_lab/run",
         **parts: Any,
     ) -> io.NodeOutput:
-        method = with_former(_method(PRESETS[preset], parts), parts)
+        method = _with_parts(with_former(PRESETS[preset], parts), parts)
         if repulsion is not None:
             method = replace(method, estimate=method.estimate.repelled(repulsion.options))
         method = replace(method, data_step=method.data_step.weighted(measurement_weight))
@@ -131,7 +131,7 @@ class SamplerLabLatentDAPS(io.ComfyNode):
         return io.NodeOutput(latent_daps_sampler(measurement, vae, method, run, features), run)
 
 
-def _method(preset: Method, parts: dict[str, Any]) -> Method:
+def _with_parts(preset: Method, parts: dict[str, Any]) -> Method:
     """The preset with what is connected in place of its parts."""
     estimate: Estimate = parts.get("estimate") or preset.estimate
     data_step: DataStep = parts.get("data_step") or preset.data_step

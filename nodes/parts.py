@@ -121,7 +121,9 @@ def _shown(settings: Part) -> dict[str, Any]:
 
 def _moves_before() -> io.Input:
     return MOVES.Input(
-        "moves", optional=True, tooltip="From another move: it happens before this one. Left open: this one alone."
+        "moves",
+        optional=True,
+        tooltip="From another move (Pruning, Hard Consistency), which then happens first. Left open: this one alone.",
     )
 
 

@@ -60,6 +60,23 @@ function whenChanged(widget, then) {
   };
 }
 
+/** Digits after the point with which ``value`` has three that count. */
+function digitsOf(value) {
+  for (let digits = 0; digits < 12; digits++) {
+    if (Math.abs(Number(value.toFixed(digits)) - value) <= 5e-4 * Math.abs(value)) return digits;
+  }
+  return 12;
+}
+
+/** The editor shows and rounds a number by its widget's step; a preset's number is often finer than a good step. */
+function showDigits(widget, presets) {
+  const { precision } = widget.options ?? {};
+  const numbers = Object.values(presets.values).map((values) => values[widget.name]);
+  if (!precision || numbers.some((value) => typeof value !== "number")) return;
+  const digits = Math.max(precision, ...numbers.map(digitsOf));
+  Object.assign(widget.options, { precision: digits, round: 10 ** -digits }); // in place: the page-based renderer keeps it
+}
+
 const isLinked = (node, name) => node.inputs?.some((slot) => slot.name === name && slot.link != null);
 
 /** A preset was chosen. Who loads a prompt chooses it, too, and writes the other numbers of the prompt at once after. */
@@ -93,6 +110,7 @@ function watch(node, presets) {
       whenChanged(widget, () => choose(node, presets));
       widget.serializeValue = () => asSent(node, presets);
     } else if (covers(presets, widget.name)) {
+      showDigits(widget, presets);
       whenChanged(widget, (value) => change(node, presets, widget.name, value));
     }
   }

@@ -33,6 +33,8 @@ SECONDS = 20
 def short(prompt: dict) -> dict:
     for node in prompt.values():
         for (kind, name), value in SHORT.items():
+            if name == "mcmc_steps" and "data_step" in node["inputs"]:
+                continue  # the connected node has that number
             if node["class_type"] == kind and name in node["inputs"] and not isinstance(node["inputs"][name], list):
                 node["inputs"][name] = value
         if node["class_type"].startswith("SamplerLab") and "steps" in node["inputs"]:

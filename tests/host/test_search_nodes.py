@@ -23,7 +23,8 @@ def graph(object_info):
     """The template of the whole search, cut to a size that runs in seconds; change it by :func:`set_input`."""
     prompt = to_api(json.loads((TEMPLATES / "05 Explore, prune, polish.json").read_text(encoding="utf-8")), object_info)
     set_input(prompt, "SamplerLabAnnealingScheduler", "steps", 5)
-    set_input(prompt, "SamplerLabLatentDAPS", "mcmc_steps", 2)
+    set_input(prompt, "SamplerLabHmcDataStep", "preset", "custom")
+    set_input(prompt, "SamplerLabHmcDataStep", "steps", 2)
     set_input(prompt, "SamplerLabHardConsistency", "iterations", 3)
     return prompt
 
@@ -70,7 +71,7 @@ def test_parts_at_strength_zero_change_no_pixel(client, graph):
     set_input(off, "SamplerLabPruning", "keep", 0)
     set_input(off, "SamplerLabHardConsistency", "iterations", 0)
     without = copy.deepcopy(graph)
-    for name in ("repulsion", "pruning", "hard_consistency"):
+    for name in ("repulsion", "moves"):
         del without[only(without, "SamplerLabLatentDAPS")]["inputs"][name]
     first, second = (pictures(client, run(client, prompt)[0]) for prompt in (off, without))
     assert len(first) == 4
