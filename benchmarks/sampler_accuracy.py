@@ -96,7 +96,7 @@ def as_host_model(denoise: Denoiser) -> Callable[..., torch.Tensor]:
     """The denoiser as the host hands models to its samplers."""
     model_sampling = host_model_sampling()
 
-    def model(x: torch.Tensor, sigma: torch.Tensor, **extra_args: object) -> torch.Tensor:
+    def model(x: torch.Tensor, sigma: torch.Tensor, **_: object) -> torch.Tensor:
         return denoise(x, float(sigma[0]))
 
     patcher = SimpleNamespace(get_model_object=lambda name: {"model_sampling": model_sampling}[name])

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -72,7 +73,9 @@ class FreeDenoiser:
         self.parameterization = parameterization
         self.predictions = itertools.cycle([(torch.randn_like(x), torch.randn_like(x)) for _ in range(4)])
 
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, model_options=None, seed=None) -> torch.Tensor:
+    def __call__(
+        self, _x: torch.Tensor, _sigma: torch.Tensor, model_options: dict | None = None, **_: object
+    ) -> torch.Tensor:
         denoised, unconditional = next(self.predictions)
         for hook in (model_options or {}).get("sampler_post_cfg_function", ()):
             denoised = hook(
@@ -89,7 +92,7 @@ class Counter(TorchDispatchMode):
         self.numel, self.kernels, self.tensors = numel, 0, 0
         self._seen: set[int] = set()
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function: Callable, _types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out = function(*args, **(kwargs or {}))
         given = [a for a in args if isinstance(a, torch.Tensor)]
         if isinstance(out, torch.Tensor) and out.numel() == self.numel:

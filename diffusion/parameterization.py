@@ -90,7 +90,7 @@ class Parameterization:
         """lambda = -log(sigma_ve); minus infinity for a flow at sigma = 1, infinity at sigma = 0."""
         as_tensor = torch.as_tensor(sigma, dtype=None if isinstance(sigma, torch.Tensor) else torch.float64)
         value = -self.sigma_ve(as_tensor).log()
-        return cast(Scalar, value if isinstance(sigma, torch.Tensor) else value.item())
+        return value if isinstance(sigma, torch.Tensor) else value.item()
 
     def sigma_from_half_log_snr(self, half_log_snr: Scalar) -> Scalar:
         """The sigma at which :meth:`half_log_snr` is this.

@@ -104,7 +104,7 @@ class Correction:
         """Raise a ``ValueError`` when this cannot be done to ``guider`` and ``latent_image``; nothing is loaded yet."""
 
     @contextmanager
-    def run(self, run: SamplingRun) -> Iterator[bool]:
+    def run(self, run: SamplingRun) -> Iterator[bool]:  # noqa: ARG002 - for those that need something
         """Around one sampling run: get what it needs, give it back. Yields whether there is anything to correct."""
         yield True
 

@@ -95,15 +95,15 @@ class _Network(nn.Module):
     """
 
     def __init__(
-        self, device: Any = None, dtype: torch.dtype = torch.float32, operations: Any = nn, **unused: Any
+        self, device: Any = None, dtype: torch.dtype = torch.float32, operations: Any = nn, **_unused: Any
     ) -> None:
-        """``operations``: the host's layers. ``unused``: the configuration's further entries, for larger networks."""
+        """``operations``: the host's layers. ``_unused``: the configuration's further entries, for larger networks."""
         super().__init__()
         self.dtype = dtype
         self.unet = UNet(operations=operations).to(device=device, dtype=dtype)
 
     def forward(
-        self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, control: Any = None, **unused: Any
+        self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, control: Any = None, **_unused: Any
     ) -> Tensor:
         if control is not None:
             raise ValueError("Emoji-64 has no ControlNets: remove Apply ControlNet from the conditioning.")

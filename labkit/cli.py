@@ -166,7 +166,7 @@ def _stay(console: Console, server: Server) -> None:
 
 def _test(console: Console, options: argparse.Namespace) -> int:
     host = _prepare(console, options, tests=True)
-    return _run(console, host, "The test run", ["-m", "pytest", *options.rest], cwd=places.ROOT)
+    return _run(host, "The test run", ["-m", "pytest", *options.rest], cwd=places.ROOT)
 
 
 def _check(console: Console, options: argparse.Namespace) -> int:
@@ -187,7 +187,7 @@ def _bench(console: Console, options: argparse.Namespace) -> int:
         known = ", ".join(known_benchmarks()) or "none yet"
         raise LabError(f"There is no benchmark {options.name}; there are: {known}.")
     host = _prepare(console, options)
-    return _run(console, host, "The benchmark", [str(script), *options.rest], cwd=places.ROOT)
+    return _run(host, "The benchmark", [str(script), *options.rest], cwd=places.ROOT)
 
 
 def _experiment(console: Console, options: argparse.Namespace) -> int:
@@ -198,15 +198,15 @@ def _experiment(console: Console, options: argparse.Namespace) -> int:
         return run_program("The help", sys.executable, arguments, cwd=Path.cwd(), environment=os.environ)
     host = _prepare(console, options)
     if options.name == "report":
-        return _run(console, host, "The report", arguments, cwd=Path.cwd())
+        return _run(host, "The report", arguments, cwd=Path.cwd())
     arguments += ["--port", str(options.port)] if options.port else []
     arguments += ["--server", options.server] if options.server else []
     with private_folder("experiment") as (private, _):
         arguments += ["--comfyui", str(host.comfyui), "--base", str(host.base), "--private", str(private)]
-        return _run(console, host, "The experiment", arguments, cwd=Path.cwd())
+        return _run(host, "The experiment", arguments, cwd=Path.cwd())
 
 
-def _run(console: Console, host: Host, what: str, arguments: Sequence[str], cwd: Path) -> int:
+def _run(host: Host, what: str, arguments: Sequence[str], cwd: Path) -> int:
     """Run a program with the lab's own Python; when it fails and files are damaged, say which and what to do."""
     # The root on the path is for `import lab`, which every benchmark uses to find the pack.
     environment = {**os.environ, "COMFYUI_PATH": str(host.comfyui), "PYTHONPATH": str(places.ROOT)}

@@ -24,7 +24,7 @@ ARROWS: Mapping[str, frozenset[str]] = MappingProxyType(
             "nodes": {"guiders", "host", "instruments"},
             "guiders": {"posterior", "host"},
             "host": {"samplers", "schedulers", "instruments", "priors"},
-            "experiments": {"instruments", "labkit"},
+            "experiments": {"instruments", "priors", "labkit"},
             "samplers": {"posterior", "diffusion"},
             "posterior": {"operators", "diffusion"},
             "operators": {"diffusion"},

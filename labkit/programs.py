@@ -23,7 +23,7 @@ class Terminated(KeyboardInterrupt):
 def obey_sigterm() -> Callable[[], None]:
     """From now on SIGTERM and SIGHUP raise ``Terminated`` once, so that we leave no mess; returns what undoes that."""
 
-    def stop(number: int, frame: object) -> None:
+    def stop(_number: int, _frame: object) -> None:
         for each in before:
             signal.signal(each, signal.SIG_IGN)  # one is enough: tidying up shall not be interrupted
         raise Terminated

@@ -46,7 +46,7 @@ def running(console: Console, host: Host, private: Path, port: int | None, outpu
 
 def _start(console: Console, server: Server) -> None:
     with console.step("ComfyUI") as step:
-        server.start(on_wait=lambda seconds: step.update("starting"))
+        server.start(on_wait=lambda _: step.update("starting"))
         step.result = f"up at {server.url} on the {'CPU' if server.cpu else 'GPU'}"
 
 

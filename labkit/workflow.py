@@ -155,31 +155,63 @@ def _specs(inputs: Json) -> Iterator[tuple[str, Any]]:
 def _read(name: str, spec: Any, node: Json, values: _Values) -> Iterator[tuple[str, Any]]:
     """The value of one input, and of those that it brings along."""
     kind, options = spec[0], (spec[1] if len(spec) > 1 else {})
-    slot = next((slot for slot in node.get("inputs") or [] if slot["name"] == name), None)
-    if kind == "COMFY_DYNAMICCOMBO_V3":
-        keys = [option["key"] for option in options["options"]]
-        chosen = values.take(keys[0] if keys else None)
-        yield name, chosen
-        for option in options["options"]:
-            if option["key"] == chosen:
-                for inner, inner_spec in _specs(option["inputs"]):
-                    yield from _read(f"{name}.{inner}", inner_spec, node, values)
-    elif kind == "COMFY_DYNAMICSLOT_V3":
-        if slot is not None and slot.get("link") is not None:
-            for inner, inner_spec in _specs(options["inputs"]):
-                yield from _read(f"{name}.{inner}", inner_spec, node, values)
-    elif kind == "COMFY_AUTOGROW_V3":
-        template = next((inner for _, inner in _specs(options["template"]["input"])), None)
-        for grown in node.get("inputs") or []:
-            if template is not None and grown["name"].startswith(f"{name}.") and "widget" in grown:
-                yield from _read(grown["name"], template, node, values)
-    elif _is_widget(kind, options, slot):
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    if reader is not None:
+        yield from reader(name, options, node, values)
+    elif _is_widget(kind, options, _slot(name, node)):
         yield name, _boxed(values.take(_default(kind, options)))
-        controlled = options.get("control_after_generate", kind == "INT" and name in ("seed", "noise_seed"))
-        if controlled and values.skip_if(_CONTROL_VALUES) and _is_combo(kind):
-            values.skip_if({""})  # the filter beside the control of a list
-        if any(options.get(upload) for upload in _UPLOADS):
-            values.skip_if({"image", "video"})
+        _skip_beside(name, kind, options, values)
+
+
+def _read_choice(name: str, options: Json, node: Json, values: _Values) -> Iterator[tuple[str, Any]]:
+    """A choice that brings inputs of its own."""
+    keys = [option["key"] for option in options["options"]]
+    chosen = values.take(keys[0] if keys else None)
+    yield name, chosen
+    for option in options["options"]:
+        if option["key"] == chosen:
+            yield from _read_inner(name, option["inputs"], node, values)
+
+
+def _read_slot(name: str, options: Json, node: Json, values: _Values) -> Iterator[tuple[str, Any]]:
+    """A socket that brings inputs when something is linked to it."""
+    slot = _slot(name, node)
+    if slot is not None and slot.get("link") is not None:
+        yield from _read_inner(name, options["inputs"], node, values)
+
+
+def _read_grown(name: str, options: Json, node: Json, values: _Values) -> Iterator[tuple[str, Any]]:
+    """Inputs that the user made more of."""
+    template = next((inner for _, inner in _specs(options["template"]["input"])), None)
+    for grown in node.get("inputs") or []:
+        if template is not None and grown["name"].startswith(f"{name}.") and "widget" in grown:
+            yield from _read(grown["name"], template, node, values)
+
+
+def _read_inner(name: str, inputs: Json, node: Json, values: _Values) -> Iterator[tuple[str, Any]]:
+    for inner, spec in _specs(inputs):
+        yield from _read(f"{name}.{inner}", spec, node, values)
+
+
+_READERS = {
+    "COMFY_DYNAMICCOMBO_V3": _read_choice,
+    "COMFY_DYNAMICSLOT_V3": _read_slot,
+    "COMFY_AUTOGROW_V3": _read_grown,
+}
+
+
+def _skip_beside(name: str, kind: Any, options: Json, values: _Values) -> None:
+    """Pass over the values of what the editor shows beside a widget and does not send."""
+    controlled = options.get("control_after_generate", kind == "INT" and name in ("seed", "noise_seed"))
+    if controlled and values.skip_if(_CONTROL_VALUES) and _is_combo(kind):
+        values.skip_if({""})  # the filter beside the control of a list
+    if any(options.get(upload) for upload in _UPLOADS):
+        values.skip_if({"image", "video"})
+
+
+def _slot(name: str, node: Json) -> Json | None:
+    """The socket of this name."""
+    return next((slot for slot in node.get("inputs") or [] if slot["name"] == name), None)
 
 
 def _is_combo(kind: Any) -> bool:

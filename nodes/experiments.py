@@ -59,7 +59,7 @@ class SamplerLabLoadRuns(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, folder: str, after: str = "") -> io.NodeOutput:
+    def execute(cls, folder: str, after: str = "") -> io.NodeOutput:  # noqa: ARG003 - its arrival makes it wait
         runs = load_runs([output_folder(folder)])
         tables = [table for table in (summary(runs), paired(runs)) if table.rows]
         left_out = [f"Left out: {problem}" for problem in runs.problems[:MOST_PROBLEMS]]

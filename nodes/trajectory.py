@@ -68,7 +68,13 @@ class SamplerLabEqualErrorScheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, trajectory: Trajectory, latent: Any, steps: int, **options: float) -> io.NodeOutput:
+    def execute(
+        cls,
+        trajectory: Trajectory,
+        latent: Any,  # noqa: ARG003 - its arrival makes the node wait for the sampling
+        steps: int,
+        **options: float,
+    ) -> io.NodeOutput:
         return io.NodeOutput(equal_error(steps, *trajectory.levels(), **options))
 
 

@@ -141,11 +141,11 @@ class Operator(Options, ABC):
         image_shape = options.image_shape or self.image_shape((y.shape[-2], y.shape[-1]))
         return Measurement((y * options.scale)[None], self, None if mask is None else mask[None], image_shape)
 
-    def caution(self, image_shape: tuple[int, int]) -> Sentence | None:
+    def caution(self, image_shape: tuple[int, int]) -> Sentence | None:  # noqa: ARG002 - for those with a limit
         """A sentence for the user, with a cure, when y leaves an image of this size open even without noise."""
         return None
 
-    def shade(self, y: torch.Tensor, decades: float) -> torch.Tensor:
+    def shade(self, y: torch.Tensor, decades: float) -> torch.Tensor:  # noqa: ARG002 - linear unless overridden
         """How bright each recorded value is shown, shaped like ``y``, in [0, 1]: black for the lowest.
 
         ``decades`` is the range of brightness, in powers of ten, for operators that show theirs on such a scale.

@@ -144,7 +144,7 @@ def guide(
     if options.form == "dps_normalised":
         k = options.weight / (2 * level.sqrt())
     else:
-        variance = options.variance(likelihood)
+        variance: float | torch.Tensor = options.variance(likelihood)
         if options.form == "matched":
             # A covariance is positive; a difference quotient of a real network need not be.
             variance = variance + ((gradient * spread).flatten(1).sum(1) / (4 * level)).clamp_min(0)

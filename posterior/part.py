@@ -42,7 +42,7 @@ class Estimate(Part, ABC):
     def __call__(self, particles: Particles, level: Level) -> torch.Tensor:
         """z0_hat ``[N, ...]`` from ``particles.x``."""
 
-    def repelled(self, repulsion: Repulsion) -> Estimate:
+    def repelled(self, repulsion: Repulsion) -> Estimate:  # noqa: ARG002 - for those that can
         """The same with particles that push each other apart.
 
         Raises:

@@ -126,7 +126,7 @@ def _batch_noise(run: Run) -> Callable[[torch.Tensor, torch.Tensor], torch.Tenso
     x = run.given
     on_cpu = x.device.type == "cpu"  # there ComfyUI's generator would repeat the noise that the run starts from
     generator = torch.Generator(device=x.device).manual_seed((run.extra_args.get("seed") or 0) + on_cpu)
-    return lambda sigma, sigma_next: torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    return lambda *_levels: torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
 
 
 def _levels(run: Run) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:

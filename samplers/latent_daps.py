@@ -38,7 +38,7 @@ from .methods import METHODS, PRESETS
 __all__ = ["METHODS", "PRESETS", "sample_latent_daps"]
 
 
-def sample_latent_daps(
+def sample_latent_daps(  # noqa: PLR0913 - k-diffusion's six, and what an inverse problem has besides
     model: Callable[..., torch.Tensor],
     x: torch.Tensor,
     sigmas: torch.Tensor,

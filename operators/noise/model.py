@@ -53,7 +53,7 @@ class NoiseModel(Options, ABC):
     def floor_from_data(self, y: torch.Tensor) -> float:
         """The sum of E(y - a)^2 over the pixels, estimated from y (any shape; valid pixels only)."""
 
-    def of(self, quantity: str) -> NoiseModel:
+    def of(self, quantity: str) -> NoiseModel:  # noqa: ARG002 - most are the same for both
         """This noise on values that are an ``amplitude`` or an ``intensity``, for models in which that matters."""
         return self
 
