@@ -1,4 +1,4 @@
-"""The pack's nodes. A node declares its inputs, checks them and calls one thing of the rooms below; no maths here."""
+"""The pack's nodes. A node declares its inputs, checks them and calls one thing of the layers below; no maths here."""
 
 from __future__ import annotations
 
