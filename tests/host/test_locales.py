@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from editor import READY
+from sampler_lab.labkit.help_tables import pages, with_table
 from sampler_lab.labkit.locales import english
 
 pytestmark = pytest.mark.host
@@ -64,6 +65,18 @@ def test_every_node_has_its_help_pages(nodes):
             page = ROOT / "web" / "docs" / node_id / f"{language}.md"
             assert page.read_text(encoding="utf-8").startswith("# "), page
         assert HANGUL.search(page.read_text(encoding="utf-8")), page
+
+
+def test_help_pages_end_with_every_input_as_the_node_says_it(object_info):
+    """Default, range and sentence are written once, in the node's options."""
+    there = {(node_id, language) for node_id, language in pages(object_info)}
+    stale = [
+        (node_id, language)
+        for node_id, language in sorted(there)
+        if (ROOT / "web" / "docs" / node_id / f"{language}.md").read_text(encoding="utf-8")
+        != with_table(node_id, language, object_info)
+    ]
+    assert stale == [], "write them again: python3 -m labkit.help_tables URL"
 
 
 @pytest.mark.browser
