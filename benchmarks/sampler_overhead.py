@@ -1,8 +1,9 @@
 """What a sampler costs besides the model: each of ours beside the host's native function, on a denoiser that is free.
 
-The two run in turns, in an order that changes, and each pair gives one ratio of times (of a processor: the time that it
-worked for this program, so that others beside it count little); the table has their median and the middle half. Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the
-machine. ``python3 lab.py bench samplers`` runs it with the orders; ``COMFYUI_PATH`` names the host.
+The two run in turns, in an order that changes, and each pair gives one ratio of times; the table has their median and
+the middle half. On a processor the time is what it worked for this program, so that others beside it count little.
+Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the machine.
+``python3 lab.py bench samplers`` runs it with the orders; ``COMFYUI_PATH`` names the host.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -71,7 +73,13 @@ class FreeDenoiser:
         self.parameterization = parameterization
         self.predictions = itertools.cycle([(torch.randn_like(x), torch.randn_like(x)) for _ in range(4)])
 
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, model_options=None, seed=None) -> torch.Tensor:
+    def __call__(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        model_options: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> torch.Tensor:
         denoised, unconditional = next(self.predictions)
         for hook in (model_options or {}).get("sampler_post_cfg_function", ()):
             denoised = hook(
@@ -88,7 +96,7 @@ class Counter(TorchDispatchMode):
         self.numel, self.kernels, self.tensors = numel, 0, 0
         self._seen: set[int] = set()
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = function(*args, **(kwargs or {}))
         given = [a for a in args if isinstance(a, torch.Tensor)]
         if isinstance(out, torch.Tensor) and out.numel() == self.numel:
