@@ -38,7 +38,7 @@ INK, PAPER = (32, 33, 36), (255, 255, 255)
 
 
 def flow_view(prior: EmojiPrior, names: list[str], scale: float) -> Callable[..., torch.Tensor]:
-    """The prior as the host hands a flow model to its samplers: guided, with the hooks that CFG++ listens to."""
+    """The prior as the host hands a flow model to its samplers: guided, with the hooks that CFG++ gets u from."""
 
     def model(x: torch.Tensor, sigma: torch.Tensor, model_options: dict | None = None, **_: object) -> torch.Tensor:
         # At sigma = 1 the network's own level would be infinite; it knows 80 and more as the same thing.

@@ -88,7 +88,7 @@ def levels(schedule: str, steps: int) -> torch.Tensor:
         return comfy.samplers.calculate_sigmas(model_sampling, schedule, steps).double()
     function, high = ours[schedule]
     sigmas = CONST.sigma_from_ve(function(steps, CONST.sigma_ve(float(model_sampling.sigma_min)), high)).double()
-    sigmas[0] = 1.0  # as host/schedulers.py does
+    sigmas[0] = 1.0  # as schedulers/placing.py does
     return sigmas
 
 

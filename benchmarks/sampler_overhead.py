@@ -1,7 +1,7 @@
 """What a sampler costs besides the model: each of ours beside the host's native function, on a denoiser that is free.
 
-The two run in turns, in an order that changes, and each pair gives one ratio of times (of a processor: the time that it
-worked for this program, so that others beside it count little); the table has their median and the middle half.
+The two run in turns, in an order that changes, and each pair gives one ratio of times; the table has their median and
+the middle half. On a processor the time is what it worked for this program, so that others beside it count little.
 Full-size tensors made and kernels started are counted by dispatch, so they do not depend on the machine.
 ``python3 lab.py bench samplers`` runs it with the orders; ``COMFYUI_PATH`` names the host.
 """
@@ -74,7 +74,11 @@ class FreeDenoiser:
         self.predictions = itertools.cycle([(torch.randn_like(x), torch.randn_like(x)) for _ in range(4)])
 
     def __call__(
-        self, _x: torch.Tensor, _sigma: torch.Tensor, model_options: dict | None = None, **_: object
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        model_options: dict[str, Any] | None = None,
+        seed: int | None = None,
     ) -> torch.Tensor:
         denoised, unconditional = next(self.predictions)
         for hook in (model_options or {}).get("sampler_post_cfg_function", ()):
@@ -92,7 +96,7 @@ class Counter(TorchDispatchMode):
         self.numel, self.kernels, self.tensors = numel, 0, 0
         self._seen: set[int] = set()
 
-    def __torch_dispatch__(self, function: Callable, _types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = function(*args, **(kwargs or {}))
         given = [a for a in args if isinstance(a, torch.Tensor)]
         if isinstance(out, torch.Tensor) and out.numel() == self.numel:

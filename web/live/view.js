@@ -77,7 +77,7 @@ export class RunView {
     }
     this.resized = new ResizeObserver(() => this.request());
     // The plots too: a text above or below them that grows takes their room.
-    for (const each of [root, this.residuals, this.distances]) this.resized.observe(each);
+    for (const each of [root, this.residuals.parentElement, this.distances.parentElement]) this.resized.observe(each);
   }
 
   /** Shows this message; the drawing is done in the next animation frame, once for however many messages. */
@@ -104,14 +104,14 @@ export class RunView {
     const { message, words } = this;
     const particles = particlesOf(message);
     this.blind = blindOf(message);
+    // Texts first: the plots have the room that these leave.
     this.drawHead();
     this.drawThumbnails(particles);
+    say(this.distanceLabel, `${words.distance}: ${short(message.rows.at(-1)?.pairwise_distance)}`);
+    this.showReadout();
     const [width, height] = [this.residuals.clientWidth || 320, this.residuals.clientHeight || PLOT];
     this.plot = { ...drawResiduals(this.residuals, width, height, message, particles, words), height };
     drawDistance(this.distances, width, this.distances.clientHeight || 34, message, words);
-    const distance = message.rows.at(-1)?.pairwise_distance;
-    say(this.distanceLabel, `${words.distance}: ${short(distance)}`);
-    this.showReadout();
     this.expose();
     if (this.element.offsetHeight) this.changed(this.height());
   }
