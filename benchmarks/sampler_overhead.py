@@ -74,11 +74,7 @@ class FreeDenoiser:
         self.predictions = itertools.cycle([(torch.randn_like(x), torch.randn_like(x)) for _ in range(4)])
 
     def __call__(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        model_options: dict[str, Any] | None = None,
-        seed: int | None = None,
+        self, _x: torch.Tensor, _sigma: torch.Tensor, model_options: dict[str, Any] | None = None, **_: object
     ) -> torch.Tensor:
         denoised, unconditional = next(self.predictions)
         for hook in (model_options or {}).get("sampler_post_cfg_function", ()):
