@@ -1,7 +1,6 @@
 r"""Hard data consistency: move a latent until its picture explains the measurement (ReSample, Song et al., 2307.08123).
 
-Each particle minimises :math:`L(z) = \|A(\mathrm{dec}(z)) - y\|^2` from where it is, with Adam (Kingma & Ba,
-arXiv 1412.6980) and no weight decay, and stops by itself:
+Each particle minimises :math:`L(z) = \|A(\mathrm{dec}(z)) - y\|^2` from where it is, with Adam, and stops by itself:
 
 * noise floor: :math:`L \le f\,(1 + c\sqrt{2/m})`, the discrepancy principle. f is the residual expected of the truth,
   which with m measurements fluctuates by a share sqrt(2/m); below it noise would be fitted.
@@ -32,11 +31,9 @@ from ..level import Level, step_at
 from ..likelihood import Likelihood
 from ..part import Move
 from ..particles import Particles
+from .rows_under_adam import Consistency, RowsUnderAdam, Rule
 
 __all__ = ["Consistency", "HardConsistency", "hard_consistency", "prior_residual"]
-
-NOISE_FLOOR, PLATEAU, BUDGET, NOT_FINITE = "noise floor", "plateau", "budget", "not finite"
-EPSILON = 1e-8  # of Adam
 
 
 @dataclass(frozen=True)
@@ -174,27 +171,6 @@ class HardConsistency(Move):
         return doubt <= (1 + self.gate_tolerance) * doubt_before
 
 
-@dataclass(frozen=True)
-class Consistency:
-    """What became of every particle.
-
-    z: ``[N, ...]``, of each row the best that it came across.
-    before, residual: L ``[N]`` at the start and of ``z``.
-    iterations: steps each row took. stopped: why it took no more.
-    """
-
-    z: torch.Tensor
-    before: torch.Tensor
-    residual: torch.Tensor
-    iterations: list[int]
-    stopped: list[str]
-
-    @property
-    def improved(self) -> torch.Tensor:
-        """``[N]`` booleans: rows whose residual fell."""
-        return self.residual < self.before
-
-
 def hard_consistency(
     z: torch.Tensor,
     likelihood: Likelihood,
@@ -213,7 +189,10 @@ def hard_consistency(
     """
     measurement = likelihood.measurement
     target = measurement.noise_floor * (1 + options.slack * math.sqrt(2 / measurement.count))
-    rows = _Rows(z, options, target, mask)
+    rule = Rule(
+        options.learning_rate, options.beta1, options.beta2, target, options.window, options.min_improvement
+    )  # fmt: skip
+    rows = RowsUnderAdam(z, rule, mask)
     for t in range(1, options.iterations + 1):
         observer.raise_if_cancelled()
         losses, gradient = likelihood.residual_and_gradient(rows.latents)
@@ -224,72 +203,6 @@ def hard_consistency(
     observer.raise_if_cancelled()
     rows.record(likelihood.residual(rows.latents), is_last=True)  # where the last step led
     return rows.result()
-
-
-class _Rows:
-    """The rows of a batch under Adam; one that has ended is frozen and leaves those that are computed."""
-
-    def __init__(self, z: torch.Tensor, options: HardConsistency, target: float, mask: torch.Tensor | None) -> None:
-        self._z, self._options, self._target, self._mask = z, options, target, mask
-        self._at, self._best = z.clone(), z.clone()
-        self._first_moment, self._second_moment = torch.zeros_like(z), torch.zeros_like(z)
-        self._residual = torch.full((len(z),), math.nan, device=z.device)
-        self._history: list[list[float]] = [[] for _ in z]
-        self._stopped = [BUDGET] * len(z)
-        self._going = list(range(len(z)))
-
-    @property
-    def latents(self) -> torch.Tensor:
-        """Of the rows that still go on."""
-        return self._at[self._going]
-
-    def record(self, losses: torch.Tensor, is_last: bool) -> list[int]:
-        """Take the residuals of :attr:`latents`; returns which of them (places in that batch) go on."""
-        going = []
-        for place, (row, loss) in enumerate(zip(self._going, losses.tolist(), strict=True)):
-            reason = self._reason_to_stop(row, loss)
-            if reason != NOT_FINITE and loss < min(self._history[row], default=math.inf):
-                self._best[row], self._residual[row] = self._at[row], losses[place].to(self._residual)
-            if reason != NOT_FINITE:
-                self._history[row].append(loss)
-            if reason is not None:
-                self._stopped[row] = reason
-            elif not is_last:
-                going.append(place)
-        return going
-
-    def _reason_to_stop(self, row: int, loss: float) -> str | None:
-        if not math.isfinite(loss):
-            return NOT_FINITE
-        if loss <= self._target:
-            return NOISE_FLOOR
-        track, options = self._history[row], self._options
-        if len(track) >= options.window and loss > (1 - options.min_improvement) * track[-options.window]:
-            return PLATEAU
-        return None
-
-    def advance(self, going: list[int], gradient: torch.Tensor, t: int) -> None:
-        """Step ``t`` of Adam on the rows at places ``going``, whose gradient this is."""
-        o = self._options
-        self._going = rows = [self._going[place] for place in going]
-        self._first_moment[rows] = o.beta1 * self._first_moment[rows] + (1 - o.beta1) * gradient
-        self._second_moment[rows] = o.beta2 * self._second_moment[rows] + (1 - o.beta2) * gradient.square()
-        mean = self._first_moment[rows] / (1 - o.beta1**t)
-        scale = (self._second_moment[rows] / (1 - o.beta2**t)).sqrt() + EPSILON
-        move = -o.learning_rate * mean / scale
-        if self._mask is not None:
-            move = move * (self._mask[rows] if len(self._mask) == len(self._z) else self._mask)
-        self._at[rows] = self._at[rows] + move
-
-    def result(self) -> Consistency:
-        """What became of every row; one that became NaN or infinite is back where it was."""
-        z, history = self._z, self._history
-        before = torch.tensor([track[0] if track else math.nan for track in history], device=z.device)
-        lost = torch.tensor([reason == NOT_FINITE for reason in self._stopped], device=z.device)
-        best = torch.where(per_row(lost, z), z, self._best)
-        residual = torch.where(lost, before, self._residual)
-        iterations = [max(0, len(track) - 1) for track in history]
-        return Consistency(best, before, residual, iterations, self._stopped)
 
 
 def prior_residual(
