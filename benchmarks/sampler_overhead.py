@@ -104,7 +104,7 @@ class Counter(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Row:
-    """Ours beside the host's: times in milliseconds a step, counts a step."""
+    """Ours beside the host's: times in milliseconds per step, counts per step."""
 
     name: str
     model: str
@@ -168,7 +168,7 @@ def compare(
 def markdown(rows: list[Row]) -> str:
     """The table, ours / host's."""
     lines = [
-        "| sampler | model | latent | time ratio (middle half) | ms a step | tensors a step | kernels a step |",
+        "| sampler | model | latent | time ratio (middle half) | ms per step | tensors per step | kernels per step |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:

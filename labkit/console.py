@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: one line a step, its progress in the same line.
+"""What the person at the terminal sees: one line per step, its progress in the same line.
 
     • Python packages (torch is large) … installed, 74 s
 

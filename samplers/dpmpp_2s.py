@@ -1,6 +1,6 @@
 r"""DPM-Solver++(2S) ancestral (Lu et al., arXiv 2211.01095), plain and with CFG++.
 
-Two model calls a step: one at the start, one at the midpoint in half log-SNR, :math:`s_m = \sqrt{s s'}`, reached by
+Two model calls per step: one at the start, one at the midpoint in half log-SNR, :math:`s_m = \sqrt{s s'}`, reached by
 an Euler step. In VE coordinates
 
 .. math:: x_m = D + e^{-h/2}(x - u), \qquad x' = e^{-h}(x + D - u) + (1 - e^{-h})\, D_m,
