@@ -54,13 +54,13 @@ def our_node(g, each, **values):
 
 
 @pytest.fixture(scope="module")
-def native(object_info):
+def host_names(object_info):
     """The names of the host's own samplers; er_sde_cfg_pp, for one, is none of them."""
     return object_info["KSampler"]["input"]["required"]["sampler_name"][0]
 
 
 @pytest.fixture(scope="module")
-def found(server, native):
+def found(server, host_names):
     """The latents by kind and then by (name, "host" | "comfyui" | "auto")."""
     results = {}
     for kind in KINDS:
@@ -68,7 +68,7 @@ def found(server, native):
         sigmas = g.add("BasicScheduler", model=g.model, scheduler="simple", steps=STEPS, denoise=1.0)
         guider = g.guider(1.0)
         for each in CATALOGUE:
-            if each.name not in native or each.name in NO_SUCH_NODE:
+            if each.name not in host_names or each.name in NO_SUCH_NODE:
                 continue
             native, ours = g.sampler(each.name), g.sampler(each.dropdown_name)
             if each.name in NOISELESS:
@@ -97,10 +97,10 @@ def test_form_comfyui_gives_the_hosts_own_bits(found, kind, name):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda e: e.name)
-def test_by_default_it_is_the_hosts_or_differs_as_said(found, native, kind, each, record_property):
+def test_by_default_it_is_the_hosts_or_differs_as_said(found, host_names, kind, each, record_property):
     name = each.name
-    if name not in native or name in NO_SUCH_NODE or (each.stochastic and name not in NOISELESS):
-        assert name not in native or name in NO_SUCH_NODE | WITH_FORM  # elsewhere, or above with the host's noise
+    if name not in host_names or name in NO_SUCH_NODE or (each.stochastic and name not in NOISELESS):
+        assert name not in host_names or name in NO_SUCH_NODE | WITH_FORM  # elsewhere, or above with the host's noise
         return
     low, high, _ = DIFFERENT.get((name, kind), (0.0, 1e-4, "the same"))
     off = difference(found, kind, name)
