@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from sampler_lab.diffusion.fingerprint import tensor_sha256
 from sampler_lab.experiments.executors import Job
 from sampler_lab.instruments.metrics_file import load_metrics
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.metrics import quality_table
 from sampler_lab.operators import Measurement, PhaseRetrieval
 from sampler_lab.operators.classical.hybrid_input_output import best_channels, hybrid_input_output
-from sampler_lab.operators.fingerprints import describe_measurement, tensor_sha256
 from sampler_lab.priors.held_out import load_glyph
 from sampler_lab.priors.loader import EmojiPrior
 from sampler_lab.samplers.latent_daps import PRESETS, sample_latent_daps
@@ -52,7 +52,7 @@ def gaussian(prior: EmojiPrior, beside: Path) -> Callable[[Job, Path], None]:
         start = torch.randn(run["particles"], 4, 16, 16, generator=torch.manual_seed(run["seed"])) * sigmas[0]
         options = {**PRESETS[PRESET].to_dict(), "prior": "gaussian"}
         record = _begun(folder, job, measurement, options, run["seed"], run["sigmas"], run["particles"])
-        chain = {"extra_args": {"seed": run["seed"]}, "disable": True, "record": record}
+        chain = {"extra_args": {"seed": run["seed"]}, "disable": True, "observer": record}
         _finish(record, sampled(prior, _no_network, start, sigmas, measurement, **chain), truth, measurement)
 
     return solve
@@ -72,9 +72,9 @@ def sampled(
     **chain: Any,
 ) -> torch.Tensor:
     """Images of a LatentDAPS run in this process; ``chain`` goes to the sampler as it is."""
-    options = PRESETS[PRESET]
+    method = PRESETS[PRESET]
     latents = sample_latent_daps(
-        denoiser, start, sigmas, measurement=measurement, decoder=prior.decode, options=options, **chain
+        denoiser, start, sigmas, measurement=measurement, decoder=prior.decode, method=method, **chain
     )
     with torch.no_grad():
         return prior.decode(latents)
@@ -105,7 +105,7 @@ def _posed(job: Job, beside: Path) -> tuple[torch.Tensor, Measurement, dict[str,
     truth = picture_of_the_workflow(job.picture.name)
     seed = job.experiment.options["Measure.seed"] + job.number
     measurement = PhaseRetrieval.from_dict(run["measurement"]["operator"]).measure(truth, seed=seed)
-    if describe_measurement(measurement)["sha256"] != run["measurement"]["sha256"]:
+    if measurement.describe()["sha256"] != run["measurement"]["sha256"]:
         raise SystemExit(
             f"The measurement of {job.picture.name} is not the one in {beside}; do not compare figures of both. Was it "
             "run with another workflow, or another seed?"
@@ -123,7 +123,7 @@ def _begun(
     particles: int,
 ) -> RunRecord:
     record = RunRecord(folder / "metrics.json")
-    about = describe_measurement(measurement)
+    about = measurement.describe()
     record.begin(options=options, seed=seed, sigmas=sigmas, particles=particles, measurement=about)
     record.note(experiment=job.experiment.name, picture=job.picture.name)
     return record
