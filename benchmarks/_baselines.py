@@ -52,7 +52,7 @@ def gaussian(prior: EmojiPrior, beside: Path) -> Callable[[Job, Path], None]:
         start = torch.randn(run["particles"], 4, 16, 16, generator=torch.manual_seed(run["seed"])) * sigmas[0]
         options = {**PRESETS[PRESET].to_dict(), "prior": "gaussian"}
         record = _begun(folder, job, measurement, options, run["seed"], run["sigmas"], run["particles"])
-        chain = {"extra_args": {"seed": run["seed"]}, "disable": True, "record": record}
+        chain = {"extra_args": {"seed": run["seed"]}, "disable": True, "observer": record}
         _finish(record, sampled(prior, _no_network, start, sigmas, measurement, **chain), truth, measurement)
 
     return solve
@@ -72,9 +72,9 @@ def sampled(
     **chain: Any,
 ) -> torch.Tensor:
     """Images of a LatentDAPS run in this process; ``chain`` goes to the sampler as it is."""
-    options = PRESETS[PRESET]
+    method = PRESETS[PRESET]
     latents = sample_latent_daps(
-        denoiser, start, sigmas, measurement=measurement, decoder=prior.decode, options=options, **chain
+        denoiser, start, sigmas, measurement=measurement, decoder=prior.decode, method=method, **chain
     )
     with torch.no_grad():
         return prior.decode(latents)

@@ -32,19 +32,21 @@ from _machine import processor
 from sampler_lab.instruments.memory import PeakMemory
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement, PhaseRetrieval
+from sampler_lab.posterior.decoding import Decoding
 from sampler_lab.posterior.interaction.features import PixelFeatures
-from sampler_lab.posterior.interaction.repulsion import RepulsionOptions
+from sampler_lab.posterior.interaction.repulsion import Repulsion
 from sampler_lab.posterior.likelihood import Likelihood
-from sampler_lab.posterior.moves.pruning import PruningOptions
+from sampler_lab.posterior.method import Method
+from sampler_lab.posterior.moves.pruning import Pruning
 from sampler_lab.priors.held_out import load_glyph
 from sampler_lab.priors.loader import EmojiPrior, load_emoji_prior
-from sampler_lab.samplers.latent_daps import PRESETS, LatentDAPSOptions, sample_latent_daps
+from sampler_lab.samplers.latent_daps import PRESETS, sample_latent_daps
 from sampler_lab.schedulers import poly_rho
 
 COUNTS = (1, 2, 4, 8, 16)
 KEEP = 2
 STEPS = 4  # a run: two steps, then two with what pruning left
-OPTIONS = PRESETS["emoji_hmc"]
+METHOD = PRESETS["emoji_hmc"]
 PUBLISHED_BYTES = 10.1e9  # four particles with the published code, 256 x 256 (recorded by its users, on an A10)
 
 
@@ -57,7 +59,7 @@ class Bench:
         self.measurement: Measurement = PhaseRetrieval().measure(load_glyph("tiger-face"), seed=1).to(device)
         self.sigmas = poly_rho(50, 0.05, 10.0)[: STEPS + 1].to(device)
 
-    def run(self, particles: int, options: LatentDAPSOptions, feature_space: Callable | None = None) -> RunRecord:
+    def run(self, particles: int, method: Method, feature_space: Callable | None = None) -> RunRecord:
         noise = torch.randn(particles, 4, 16, 16, generator=torch.Generator().manual_seed(0)).to(self.device)
         record = RunRecord()
         record.begin(options={}, seed=0, sigmas=self.sigmas.tolist(), particles=particles, device=self.device)
@@ -69,16 +71,16 @@ class Bench:
             disable=True,
             measurement=self.measurement,
             decoder=self.prior.decode,
-            options=options,
+            method=method,
             feature_space=feature_space,
-            record=record,
+            observer=record,
         )
         return record
 
-    def seconds(self, particles: int, options: LatentDAPSOptions, feature_space: Callable | None = None) -> float:
+    def seconds(self, particles: int, method: Method, feature_space: Callable | None = None) -> float:
         """Of one annealing step."""
         began = time.perf_counter()
-        self.run(particles, options, feature_space)
+        self.run(particles, method, feature_space)
         return (time.perf_counter() - began) / STEPS
 
 
@@ -89,8 +91,8 @@ def against_number(bench: Bench, rounds: int) -> list[str]:
     memory: dict[int, tuple[float, float | None]] = {}
     for _ in range(rounds):
         for n in shuffled(COUNTS):
-            pruning = PruningOptions(keep=KEEP, progress=0.5)
-            facts = bench.run(n, replace(OPTIONS, pruning=pruning)).to_dict()
+            pruning = Pruning(keep=KEEP, progress=0.5)
+            facts = bench.run(n, replace(METHOD, moves=(pruning,))).to_dict()
             phases = {phase["name"]: phase for phase in facts["phases"]}
             steps = STEPS // 2 if "refine" in phases else STEPS
             times[n].append(phases["explore"]["wall_seconds"] / steps)
@@ -123,14 +125,14 @@ def against_number(bench: Bench, rounds: int) -> list[str]:
 
 def repulsion_overhead(bench: Bench, rounds: int, particles: int = 4) -> list[str]:
     """A step with repulsion over a step without, in pairs."""
-    repelled = replace(OPTIONS, repulsion=RepulsionOptions(strength=0.04, sigma_break=0.01))
+    repelled = replace(METHOD, estimate=METHOD.estimate.repelled(Repulsion(strength=0.04, sigma_break=0.01)))
     spaces = {"latent": None, "pixel": PixelFeatures(bench.prior.decode)}
     ratios: dict[str, list[float]] = {name: [] for name in spaces}
     for _ in range(rounds):
         for name, space in spaces.items():
             pair = {}
             for on in shuffled((True, False)):
-                pair[on] = bench.seconds(particles, repelled if on else OPTIONS, space if on else None)
+                pair[on] = bench.seconds(particles, repelled if on else METHOD, space if on else None)
             ratios[name].append(pair[True] / pair[False])
     lines = [f"| feature space | step with repulsion / without, {particles} particles |", "|---|---|"]
     return [*lines, *(f"| {name} | {spread(values)} |" for name, values in ratios.items())]
@@ -165,7 +167,7 @@ def stable_diffusion_memory(device: torch.device, particles: int = 4) -> list[st
     ]
     z = torch.randn(particles, 4, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
     for micro_batch in (1, 2, particles):
-        likelihood = Likelihood(measurement, autoencoder.decode, micro_batch, "full")
+        likelihood = Likelihood(measurement, autoencoder.decode, Decoding(micro_batch, "full"))
         with PeakMemory(device) as memory:
             before = memory.so_far() or 0
             began = time.perf_counter()
@@ -206,7 +208,7 @@ def main() -> None:
     random.seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bench = Bench(device)
-    bench.run(2, OPTIONS)  # what is done once is done before
+    bench.run(2, METHOD)  # what is done once is done before
     print(
         f"{machine(device)}, torch {torch.__version__}, {torch.get_num_threads()} threads, {options.rounds} rounds.\n"
     )
