@@ -32,8 +32,8 @@ __all__ = ["FEATURE_SPACE", "PREPROCESSING", "FeatureSpaceOfRun"]
 FEATURE_SPACE = Option(
     "feature_space",
     FEATURE_SPACES[0],
-    "Feature space in which items repel. latent: layout and colours, free. pixel: the same on the decoded image. dino: "
-    "what is shown; needs the DINO weights in models/dino, else latent is used and a notice says so.",
+    "Feature space in which they repel each other. latent: layout and colours, free. pixel: the same on the decoded "
+    "picture. dino: what is shown; needs the DINO weights in models/dino, else latent is used and a notice says so.",
     choices=FEATURE_SPACES,
 )
 PREPROCESSING = Option(

@@ -8,9 +8,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..diffusion.options import Option
-from ..host.feature_space import FeatureSpaceOfRun
-from ..posterior.interaction.dino import DINO_MODELS, PREPROCESSINGS
-from ..posterior.interaction.features import FEATURE_SPACES
+from ..host.feature_space import FEATURE_SPACE, PREPROCESSING, FeatureSpaceOfRun
+from ..posterior.interaction.dino import DINO_MODELS
 from ..posterior.interaction.repulsion import Repulsion
 from .inputs import widget
 from .types import REPULSION
@@ -18,26 +17,11 @@ from .types import REPULSION
 __all__ = ["NODES", "RepulsionSettings"]
 
 _OPTIONS = {option.name: option for option in Repulsion.options()}
-FEATURE_SPACE = Option(
-    "feature_space",
-    "latent",
-    "Feature space in which particles repel. latent: layout and colours, free. pixel: the same on the decoded picture. "
-    "dino: what is shown; needs the DINO weights in models/dino, else latent is used and a notice says so.",
-    choices=FEATURE_SPACES,
-)
 DINO_MODEL = Option(
     "dino_model",
     DINO_MODELS[0],
     "Which DINO the feature space dino uses, by timm's name. The small one is as published.",
     choices=DINO_MODELS,
-    advanced=True,
-    added_later=True,
-)
-PREPROCESSING = Option(
-    "preprocessing",
-    PREPROCESSINGS[0],
-    "What DINO sees. imagenet: as it was trained. rsd_compat: the decoder's output as it is, to repeat published runs.",
-    choices=PREPROCESSINGS,
     advanced=True,
     added_later=True,
 )
@@ -104,7 +88,7 @@ class SamplerLabRepulsion(io.ComfyNode):
         scale: float,
         feature_space: str,
         dino_model: str = DINO_MODELS[0],
-        preprocessing: str = PREPROCESSINGS[0],
+        preprocessing: str = PREPROCESSING.default,
         **options: Any,
     ) -> io.NodeOutput:
         repulsion = Repulsion(strength=rho if mode == "normalised" else scale, mode=mode, **options)
