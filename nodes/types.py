@@ -23,7 +23,7 @@ OPERATOR = io.Custom("SAMPLERLAB_OPERATOR")
 MEASUREMENT = io.Custom("SAMPLERLAB_MEASUREMENT")
 #: The record of a sampling run: ``host.run_handle.RunHandle``.
 RUN = io.Custom("SAMPLERLAB_RUN")
-#: What a guider notes while it samples: ``guiders.record.GuidanceRecord``.
+#: What a guider notes while it samples: ``instruments.guidance_record.GuidanceRecord``.
 GUIDANCE = io.Custom("SAMPLERLAB_GUIDANCE")
 #: Predictions along a run, with their sigmas: ``host.trajectory.Trajectory``.
 TRAJECTORY = io.Custom("SAMPLERLAB_TRAJECTORY")
