@@ -80,7 +80,7 @@ def page(text: str, made: str, words: Words) -> str:
 def with_table(node_id: str, language: str, object_info: Mapping[str, Any]) -> str:
     """The help page of a node, as it should be."""
     strings = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))[node_id]
-    words = LANGUAGES[language]
+    words = words_of(language)
     return page(
         _path(node_id, language).read_text(encoding="utf-8"), table(object_info[node_id], strings, words), words
     )
