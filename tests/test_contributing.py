@@ -28,7 +28,7 @@ def test_nothing_takes_more_than_two_files():
 def test_the_lines_are_enough(title, tmp_path):
     section, root = SECTIONS[title], copy_of_the_repository(tmp_path / "copy")
     section.apply(root)
-    arguments = ["-q", "-m", "not host", "-p", "no:cacheprovider", *shlex.split(section.command)]
+    arguments = ["-q", "-m", "not host", "-o", f"cache_dir={tmp_path}", *shlex.split(section.command)]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=root,
