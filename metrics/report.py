@@ -34,10 +34,7 @@ SUCCESS_DB, SUCCESS_ABOVE_FLAT_DB, HIGH_SUCCESS_DB = 20.0, 5.0, 25.0
 #: same latent twice differs by less, also in half precision.
 SAME_RESIDUAL = 0.01
 
-WITHOUT_LPIPS = (
-    "LPIPS is left out: its package or its weights are not there (which, says Compare To Reference in a notice, once, "
-    "and on its help page)."
-)
+WITHOUT_LPIPS = "LPIPS is left out: see the notice on Compare To Reference (it comes once) or its help page."
 
 
 class Measured(Protocol):

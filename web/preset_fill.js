@@ -89,10 +89,18 @@ function choose(node, presets) {
   setTimeout(() => choosing.delete(node));
 }
 
-function change(node, presets, name, value) {
+/** Equal in the digits that the widget shows: the editor writes them back when a person only looks into it. */
+function looksSame(widget, one, other) {
+  const { precision } = widget.options ?? {};
+  return typeof one === "number" && precision !== undefined && one.toFixed(precision) === other.toFixed(precision);
+}
+
+function change(node, presets, widget, value) {
   const values = chosenValues(node, presets);
+  const { name } = widget;
   if (!(name in values) || isSame(value, values[name])) return;
   if (choosing.has(node)) fill(node, presets);
+  else if (looksSame(widget, value, values[name])) widget.value = values[name];
   else depart(node, presets);
 }
 
@@ -111,7 +119,7 @@ function watch(node, presets) {
       widget.serializeValue = () => asSent(node, presets);
     } else if (covers(presets, widget.name)) {
       showDigits(widget, presets);
-      whenChanged(widget, (value) => change(node, presets, widget.name, value));
+      whenChanged(widget, (value) => change(node, presets, widget, value));
     }
   }
 }

@@ -135,7 +135,7 @@ def test_the_table_says_where_lpips_is_explained(client):
     output = client.run(g.prompt, timeout=120).outputs[compare[0]]
     (text,) = output["text"]
     assert "see the log" not in text
-    assert "LPIPS is left out: its package or its weights are not there (which, says Compare To Reference in" in text
+    assert "LPIPS is left out: see the notice on Compare To Reference (it comes once) or its help page." in text
 
 
 # The editor -----------------------------------------------------------------------------------------------------------

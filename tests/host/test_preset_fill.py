@@ -101,18 +101,18 @@ ALONE = """type => {
 }"""
 
 
-def shown(page):
-    return page.evaluate(VALUES, NODE)
+def shown(page, node=NODE):
+    return page.evaluate(VALUES, node)
 
 
-def alone(page):
+def alone(page, node=NODE):
     page.keyboard.press("Escape")  # the list of templates, which greets a newcomer
     page.locator("[role=dialog]").first.wait_for(state="hidden")
-    page.evaluate(ALONE, NODE)
+    page.evaluate(ALONE, node)
     page.wait_for_function(
         "type => window.app.graph.nodes.find(node => node.type === type).widgets.at(-1).last_y > 0"
         " || window.LiteGraph.vueNodesMode",
-        arg=NODE,
+        arg=node,
     )
 
 
@@ -120,22 +120,22 @@ def is_vue(page):
     return page.evaluate("() => Boolean(window.LiteGraph.vueNodesMode)")
 
 
-def choose(page, preset):
+def choose(page, preset, kind=NODE):
     """The user opens the list and takes ``preset``."""
     if is_vue(page):
         node = page.locator("[data-node-id]").first
         node.get_by_role("combobox").first.click()
         page.get_by_role("option", name=preset, exact=True).click()
     else:
-        press_widget(page, "preset")
+        press_widget(page, "preset", kind=kind)
         page.locator(".litecontextmenu .litemenu-entry").filter(has_text=re.compile(f"^{preset}$")).click()
     page.wait_for_function(
         "([type, preset]) => window.app.graph.nodes.find(n => n.type === type).widgets[0].value === preset",
-        arg=[NODE, preset],
+        arg=[kind, preset],
     )
 
 
-def press_widget(page, name, share=0.5):
+def press_widget(page, name, share=0.5, kind=NODE):
     """A click on the widget on the canvas; ``share`` of its width from the left."""
     x, y = page.evaluate(
         """([type, name, share]) => {
@@ -146,7 +146,7 @@ def press_widget(page, name, share=0.5):
             const box = window.app.canvas.canvas.getBoundingClientRect();
             return [box.left + x, box.top + y];
         }""",
-        [NODE, name, share],
+        [kind, name, share],
     )
     page.mouse.click(x, y)
 
@@ -181,6 +181,51 @@ def test_choosing_a_preset_shows_its_numbers_and_a_change_by_hand_makes_it_custo
     assert shown(editor)["preset"] == "custom"
     choose(editor, "daps")
     assert shown(editor) == DAPS
+
+
+PRECISION = """([type, name]) => window.app.graph.nodes.find(node => node.type === type).widgets
+    .find(widget => widget.name === name).options.precision"""
+HMC = {
+    "emoji_hmc": {"steps": 10, "step_size": "0.000100", "step_size_end": "0.100", "tau": "0.01980", "momentum": "0.70"},
+    "daps_official": {"steps": 65, "step_size": "0.000021", "step_size_end": "0.120", "tau": "0.00707"},
+}
+
+
+def write_tau(page, kind, text=None):
+    """The user clicks into tau, types ``text`` over what stands there, if any, and leaves."""
+    if is_vue(page):
+        box = page.locator("[data-node-id] input").nth(3).bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    else:
+        press_widget(page, "tau", kind=kind)
+        page.locator(".graphdialog input").wait_for()
+    if text is not None:
+        page.keyboard.press("Control+a")
+        page.keyboard.type(text)
+    page.keyboard.press("Tab" if is_vue(page) else "Enter")
+    page.wait_for_timeout(300)
+
+
+@pytest.mark.browser
+def test_the_numbers_of_a_data_step_are_shown_in_full_and_only_a_change_counts(editor):
+    kind = "SamplerLabHmcDataStep"
+    alone(editor, kind)
+    for preset in ("daps_official", "emoji_hmc"):
+        choose(editor, preset, kind)
+        exact = shown(editor, kind)
+        if is_vue(editor):
+            said = editor.locator("[data-node-id] input").evaluate_all("inputs => inputs.map(input => input.value)")
+            assert [HMC[preset][name] for name in ("step_size", "step_size_end", "tau")] == said[1:4]
+        for name, written in HMC[preset].items():
+            digits = len(str(written).partition(".")[2])
+            assert f"{exact[name]:.{digits}f}" == str(written)
+            assert editor.evaluate(PRECISION, [kind, name]) == digits
+    write_tau(editor, kind)
+    assert shown(editor, kind) == exact, "who only looks changes nothing"
+    write_tau(editor, kind, "0.0512")
+    assert shown(editor, kind) == {**exact, "preset": "custom", "tau": 0.0512}
+    choose(editor, "emoji_hmc", kind)
+    assert shown(editor, kind) == exact
 
 
 @pytest.mark.browser

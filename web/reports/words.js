@@ -40,8 +40,8 @@ const LINES = [
     (_, gains) => `채널별로 정렬하면 ${gains.replaceAll("particle", "파티클")}.`,
   ],
   [
-    /^LPIPS is left out: its package or its weights are not there \(.*\)\.$/,
-    "LPIPS는 뺐습니다: 패키지나 가중치가 없습니다(무엇이 필요한지는 이 노드가 알림으로 한 번, 도움말에서 언제나 알립니다).",
+    /^LPIPS is left out: see the notice on Compare To Reference \(it comes once\) or its help page\.$/,
+    "LPIPS는 뺐습니다: 이 노드의 알림(한 번만 나옴)이나 도움말을 보세요.",
   ],
   [/^(SSIM|LPIPS) needs images of at least (\d+) pixels each way\.$/, "$1에는 가로와 세로가 $2픽셀 이상인 이미지가 필요합니다."],
 ];
