@@ -47,19 +47,19 @@ def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, en
     if set_back > MOST_SET_BACK * chains:
         return Sentence(
             "{set_back} of {chains} chains became NaN or infinite and were set back to what the model alone makes, so "
-            "the measurement was mostly ignored; choose a smaller step_size, or leave it to the preset (0).",
+            "the measurement was mostly ignored; connect a Data Step node with a smaller step_size.",
             set_back=set_back,
             chains=chains,
         )
     first, last = _best(steps[0]), _best(steps[-1].get("polish") or steps[-1])
     if last is None:
         return Sentence(
-            "no residual is finite at the end of the run; choose a smaller step_size, or leave it to the preset (0)."
+            "no residual is finite at the end of the run; connect a Data Step node with a smaller step_size."
         )
     if first is not None and len(steps) > 1 and last > RISE * first:
         return Sentence(
-            "the residual rose from {first} at the first step to {last} at the last; choose a smaller step_size, or "
-            "leave it to the preset (0).",
+            "the residual rose from {first} at the first step to {last} at the last; connect a Data Step node with a "
+            "smaller step_size.",
             first=f"{first:.3g}",
             last=f"{last:.3g}",
         )
