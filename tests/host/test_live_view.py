@@ -54,7 +54,7 @@ def step(record, view, i, residual=(2.0, 1.0), phase="explore"):
     names = list(range(len(residual)))
     record.enter(phase)
     record.step(i, 6.0 - i, particles=names, residual=list(residual), pairwise_distance=0.25, repulsion=0.0)
-    view.show(names, torch.zeros(len(residual), 3, 8, 8))
+    view.images(names, torch.zeros(len(residual), 3, 8, 8))
 
 
 def listened(record, interval):
@@ -121,7 +121,7 @@ def test_at_the_end_a_message_holds_the_final_choice():
 def test_a_large_picture_is_sent_small():
     record = begun(particles=1)
     view, sent = listened(record, interval=0.0)
-    view.show([0], torch.rand(1, 3, 512, 768) * 2 - 1)
+    view.images([0], torch.rand(1, 3, 512, 768) * 2 - 1)
     assert len(sent[0][1]["thumbnails"]["0"]) < 12_000
 
 

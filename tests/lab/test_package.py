@@ -77,7 +77,7 @@ def test_the_project_says_where_it_lives():
 WRITE = "from sampler_lab.operators.files.containers import write_arrays; write_arrays"
 #: Library -> what a person does that needs it, as a statement; each must end in a sentence that says what to install.
 NEEDED = {
-    "timm": "from sampler_lab.posterior.interaction.features import load_dino; load_dino(pathlib.Path('weights'))",
+    "timm": "from sampler_lab.posterior.interaction.dino import load_dino; load_dino(pathlib.Path('weights'))",
     "matplotlib": "from sampler_lab.instruments.plots.runs import new_figure; new_figure()",
     "scipy": f"{WRITE}(pathlib.Path(FOLDER, 'a.mat'), {{}}, {{}})",
     "h5py": f"{WRITE}(pathlib.Path(FOLDER, 'a.h5'), {{}}, {{}})",

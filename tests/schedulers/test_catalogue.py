@@ -49,7 +49,7 @@ def test_options_are_read_off_the_function(schedule):
     levels = MODELS["flow"]
     assert torch.equal(schedule.sigmas(levels, 9, **defaults), schedule.sigmas(levels, 9))
     for option in schedule.options:
-        with pytest.raises(ValueError, match=f"{option.name} is NaN; it must be a number"):
+        with pytest.raises(ValueError, match=f"{option.name} is nan; it must be a number"):
             schedule.sigmas(levels, 9, **{option.name: float("nan")})
         assert option.name in schedule.spacing.__doc__
 
@@ -93,7 +93,7 @@ def test_a_spacing_in_the_models_units_may_take_the_smallest_level():
     [
         ("angle", "flow", {"sigma_max": 10.0}, "0 < sigma_min < sigma_max <= 1, for this is a flow model"),
         ("poly_rho", "VE", {"sigma_max": 1.0, "sigma_min": 2.0}, "sigma_min is 2 and sigma_max 1"),
-        ("poly_rho", "VE", {"sigma_max": float("nan")}, "sigma_max is NaN"),
+        ("poly_rho", "VE", {"sigma_max": float("nan")}, "sigma_max is nan"),
         ("poly_rho", "VE", {"rho": 0}, "rho is 0; it must be a number between 0.1 and 100"),
     ],
 )
