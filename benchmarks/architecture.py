@@ -31,7 +31,7 @@ PLACES = {
     "guiders": (-0.3, 4),
     "experiments": (3.1, 4),
     "host": (1.2, 3),
-    "labkit": (3.3, 3),
+    "labkit": (3.75, 3),
     "samplers": (0.4, 2),
     "schedulers": (1.4, 2),
     "instruments": (2.4, 2),
