@@ -255,12 +255,16 @@ def said_at_the_right_edge(page):
 
 SEARCH = """() => {
     const daps = window.app.graph.nodes.find(node => node.type === "SamplerLabLatentDAPS");
-    for (const [type, input] of [["SamplerLabRepulsion", "repulsion"], ["SamplerLabPruning", "pruning"],
-                                 ["SamplerLabHardConsistency", "hard_consistency"]]) {
-        const node = LiteGraph.createNode(type);
+    const made = name => {
+        const node = LiteGraph.createNode(`SamplerLab${name}`);
         window.app.graph.add(node);
-        node.connect(0, daps, daps.inputs.findIndex(slot => slot.name === input));
-    }
+        return node;
+    };
+    const link = (from, to, input) => from.connect(0, to, to.inputs.findIndex(slot => slot.name === input));
+    const hardConsistency = made("HardConsistency");
+    link(made("Repulsion"), daps, "repulsion");
+    link(made("Pruning"), hardConsistency, "moves");
+    link(hardConsistency, daps, "moves");
 }"""
 
 
