@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
-__all__ = ["Option", "Options", "check_options", "defaults", "option"]
+__all__ = ["Option", "Options", "check_options", "option", "option_like"]
 
 Value = float | int | str | bool
 Settings = TypeVar("Settings", bound="Options")
@@ -110,6 +110,12 @@ def option(default: Value, description: str, *, name: str = "", **limits: Any) -
     return field(default=default, metadata={"option": Option(name, default, description, **limits)})
 
 
+def option_like(original: Option, **changes: Any) -> Any:
+    """A field that is set as ``original`` is, but for ``changes``: the same thing to set, in other settings."""
+    changed = replace(original, name="", **changes)
+    return field(default=changed.default, metadata={"option": changed})
+
+
 class Options:
     """Base of settings. Fields made by :func:`option` are checked when an object is made; others are left alone.
 
@@ -170,11 +176,6 @@ def check_options(options: Sequence[Option], values: Mapping[str, Any]) -> None:
     for each in options:
         if each.name in values:
             each.check(values[each.name])
-
-
-def defaults(options: Sequence[Option]) -> dict[str, Value]:
-    """The default of each option by its name."""
-    return {each.name: each.default for each in options}
 
 
 def _written(value: Any) -> str:

@@ -133,7 +133,7 @@ class PosteriorSampling:
     @property
     def _repulsion(self) -> Repulsion | None:
         """Of the estimate, where it has any that is on."""
-        repulsion = getattr(self.method.estimate, "repulsion", None)
+        repulsion = self.method.estimate.repulsion
         return repulsion if repulsion is not None and repulsion.strength > 0 else None
 
     def _features(self, stack: ExitStack, patcher: Any, x: torch.Tensor) -> FeatureSpace | None:
@@ -161,7 +161,7 @@ class PosteriorSampling:
                 notify(said, "warn" if move.keep > count else "info", self.run.node_id)
 
     def _tell_if_diverged(self, record: RunRecord) -> None:
-        if not getattr(self.method.data_step, "is_active", True):
+        if not self.method.data_step.is_active:
             return
         energy = float(self.measurement.y.square().sum())  # dead pixels hold 0
         said = divergence(record.to_dict()["steps"], self.measurement.noise_floor, energy)

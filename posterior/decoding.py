@@ -12,7 +12,7 @@ from torch import autocast
 
 from ..diffusion.options import Options, option
 
-__all__ = ["MICRO_BATCH", "PRECISIONS", "Decoder", "Decoding", "decoder_autocast", "weights_dtype"]
+__all__ = ["MICRO_BATCH", "PRECISION", "PRECISIONS", "Decoder", "Decoding", "decoder_autocast", "weights_dtype"]
 
 #: A latent ``[N, c, h, w]`` in the model's own scale to an image ``[N, C, H, W]`` in [-1, 1], differentiable.
 Decoder = Callable[[torch.Tensor], torch.Tensor]
@@ -44,8 +44,8 @@ class Decoding(Options):
         return z.split(self.micro_batch) if self.micro_batch > 0 else (z,)
 
 
-#: The option for other parts that decode.
-MICRO_BATCH = Decoding.options()[0]
+#: The options, for other settings that have them.
+MICRO_BATCH, PRECISION = Decoding.options()
 
 
 def weights_dtype(decoder: Any) -> torch.dtype:

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ..diffusion.options import Options, option
+from ..diffusion.options import Options, option, option_like
 from ..diffusion.parameterization import Parameterization
 from ..diffusion.tensors import finite_rows, per_row, rms
-from .decoding import PRECISIONS, Decoding
+from .decoding import MICRO_BATCH, PRECISION, Decoding
 from .likelihood import Likelihood
 
 __all__ = ["COVARIANCES", "FORMS", "GuidanceOptions", "guide"]
@@ -78,19 +78,15 @@ class GuidanceOptions(Options):
         step=0.001,
         advanced=True,
     )
-    micro_batch: int = option(
-        0,
-        "Items decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
-        minimum=0,
-        maximum=1024,
-        advanced=True,
+    micro_batch: int = option_like(
+        MICRO_BATCH,
+        description="Items decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
     )
-    precision: str = option(
-        "full",
-        "Of the decoder. auto: bfloat16 on processors that have it in hardware, faster. full: the VAE's own. On a GPU "
-        "both are the VAE's own.",
-        choices=PRECISIONS,
-        advanced=True,
+    precision: str = option_like(
+        PRECISION,
+        default="full",
+        description="Of the decoder. auto: bfloat16 on processors that have it in hardware, faster. full: the VAE's "
+        "own. On a GPU both are the VAE's own.",
     )
 
     def check(self) -> None:

@@ -20,27 +20,38 @@ LARGEST_SPACING_SIGMA = 80.0
 
 @dataclass
 class Level:
-    """Step ``i`` of ``steps``, from noise level ``sigma`` to ``sigma_next``.
+    """Step ``i`` of the run, from noise level ``sigma`` to ``sigma_next``.
 
-    sigma, sigma_next: 0-dimensional, in the model's own units. sigma_ve: of ``sigma``, a float; infinite at a flow's
-        pure noise.
-    sigma_top: the VE level of the run's first step, at most :data:`LARGEST_SPACING_SIGMA`.
+    sigma, sigma_next: 0-dimensional, in the model's own units.
+    sigmas_ve: the VE level at which each step of the run starts; infinite at a flow's pure noise.
     phase: of the run; time, memory and calls are recorded by it.
     facts: what the parts of the step report, for the record.
     """
 
     i: int
-    steps: int
     sigma: torch.Tensor
     sigma_next: torch.Tensor
-    sigma_ve: float
-    sigma_top: float
     sigmas_ve: list[float]
     parameterization: Parameterization
     likelihood: Likelihood
     observer: Observer = SILENT
     phase: str = "explore"
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """How many the run has."""
+        return len(self.sigmas_ve)
+
+    @property
+    def sigma_ve(self) -> float:
+        """The VE level of ``sigma``."""
+        return self.sigmas_ve[self.i]
+
+    @property
+    def sigma_top(self) -> float:
+        """The VE level of the run's first step, at most :data:`LARGEST_SPACING_SIGMA`."""
+        return min(max(self.sigmas_ve), LARGEST_SPACING_SIGMA)
 
     @property
     def is_last(self) -> bool:
@@ -67,21 +78,9 @@ def anneal(
     """
     check_annealing(sigmas, parameterization)
     sigmas_ve = [parameterization.sigma_ve(float(sigma)) for sigma in sigmas[:-1]]
-    top = min(max(sigmas_ve, default=0.0), LARGEST_SPACING_SIGMA)
     return [
-        Level(
-            i=i,
-            steps=len(sigmas_ve),
-            sigma=sigmas[i],
-            sigma_next=sigmas[i + 1],
-            sigma_ve=sigma_ve,
-            sigma_top=top,
-            sigmas_ve=sigmas_ve,
-            parameterization=parameterization,
-            likelihood=likelihood,
-            observer=observer,
-        )
-        for i, sigma_ve in enumerate(sigmas_ve)
+        Level(i, sigmas[i], sigmas[i + 1], sigmas_ve, parameterization, likelihood, observer)
+        for i in range(len(sigmas_ve))
     ]
 
 

@@ -36,7 +36,12 @@ class Part(Options):
 
 
 class Estimate(Part, ABC):
-    """What the prior takes for the clean latents at a noise level."""
+    """What the prior takes for the clean latents at a noise level.
+
+    repulsion: how its particles push each other apart; None where they do not.
+    """
+
+    repulsion: Repulsion | None = None
 
     @abstractmethod
     def __call__(self, particles: Particles, level: Level) -> torch.Tensor:
@@ -57,6 +62,11 @@ class DataStep(Part, ABC):
     @abstractmethod
     def __call__(self, particles: Particles, z0_hat: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[N, ...]``."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it does anything with its numbers."""
+        return True
 
     def weighted(self: AnyDataStep, weight: float) -> AnyDataStep:
         """The same with the measurement's weight multiplied; at 0 only the prior is left.

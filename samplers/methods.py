@@ -1,4 +1,4 @@
-"""Methods: settings of the posterior loop that work together, by name, with their source and what they cost.
+"""Methods: settings of the posterior loop that work together, by name, with their source.
 
 Every tau is the standard deviation in exp(-||A(x) - y||²/(2 tau²)). The official code of DAPS has no one-half there, so
 its numbers stand here divided by sqrt(2).
@@ -32,13 +32,6 @@ class MethodEntry:
     method: Method
     about: str
     reference: str
-
-    @property
-    def cost(self) -> str:
-        """What one annealing step costs per particle."""
-        estimate, data_step = self.method.estimate, self.method.data_step
-        calls = f"{getattr(estimate, 'steps', 1)} model calls"
-        return f"{calls}, {getattr(data_step, 'steps', 0)} decoder passes forwards and backwards per step and particle"
 
 
 def _tau(official: float) -> float:

@@ -12,7 +12,7 @@ from sampler_lab.posterior.particles import Denoiser, Particles
 def level_at(likelihood, sigma=1.0, observer=SILENT):
     """The first of ten steps, at the VE level ``sigma``."""
     at, following = torch.tensor(sigma), torch.tensor(sigma / 2)
-    return Level(0, 10, at, following, sigma, sigma, [sigma], VE, likelihood, observer)
+    return Level(0, at, following, [sigma * 0.5**i for i in range(10)], VE, likelihood, observer)
 
 
 def run_chain(z0_hat, likelihood, width, chain, noise, mask=None, observer=SILENT):

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import torch
 
-from ...diffusion.options import Options, option
+from ...diffusion.options import Options, option, option_like
 from ...diffusion.parameterization import Parameterization
 from ...diffusion.tensors import per_row, rms
 from ..decoding import MICRO_BATCH
@@ -63,13 +63,10 @@ class Repulsion(Options):
         maximum=1000.0,
         step=0.01,
     )
-    micro_batch: int = option(
-        MICRO_BATCH.default,
-        "Particles decoded at a time for pixel and dino. 0: all. Choose 1 when memory runs out; results do not change, "
-        "each step decodes twice.",
-        minimum=MICRO_BATCH.minimum,
-        maximum=MICRO_BATCH.maximum,
-        advanced=True,
+    micro_batch: int = option_like(
+        MICRO_BATCH,
+        description="Particles decoded at a time for pixel and dino. 0: all. Choose 1 when memory runs out; results do "
+        "not change, each step decodes twice.",
     )
 
     def strength_at(self, sigma_ve: float, sigma_top: float) -> float:
