@@ -32,6 +32,7 @@ from _machine import processor
 from sampler_lab.instruments.memory import PeakMemory
 from sampler_lab.instruments.record import RunRecord
 from sampler_lab.operators import Measurement, PhaseRetrieval
+from sampler_lab.posterior.autoencoder import Autoencoder
 from sampler_lab.posterior.decoding import Decoding
 from sampler_lab.posterior.interaction.features import PixelFeatures
 from sampler_lab.posterior.interaction.repulsion import Repulsion
@@ -167,7 +168,7 @@ def stable_diffusion_memory(device: torch.device, particles: int = 4) -> list[st
     ]
     z = torch.randn(particles, 4, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
     for micro_batch in (1, 2, particles):
-        likelihood = Likelihood(measurement, autoencoder.decode, Decoding(micro_batch, "full"))
+        likelihood = Likelihood(measurement, Autoencoder(autoencoder.decode, decoding=Decoding(micro_batch, "full")))
         with PeakMemory(device) as memory:
             before = memory.so_far() or 0
             began = time.perf_counter()

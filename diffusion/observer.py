@@ -29,7 +29,7 @@ class Observer:
     def leave(self) -> None:
         """The phase is over, and the run with it."""
 
-    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0) -> None:
+    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         """So many passes through the networks were made, counted per particle: a batch of 4 is 4."""
 
     def step(self, i: int, sigma: float | None, phase: str | None = None, **facts: Any) -> None:
@@ -68,9 +68,9 @@ class Observers(Observer):
         for each in self.observers:
             each.leave()
 
-    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0) -> None:
+    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         for each in self.observers:
-            each.count(denoiser, decoder_forward, decoder_backward)
+            each.count(denoiser, decoder_forward, decoder_backward, encoder)
 
     def step(self, i: int, sigma: float | None, phase: str | None = None, **facts: Any) -> None:
         for each in self.observers:

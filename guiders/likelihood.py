@@ -19,6 +19,7 @@ from ..host.decoder import DifferentiableDecoder
 from ..host.guiders import CFGGuider
 from ..host.latents import check_latent
 from ..operators import Measurement
+from ..posterior.autoencoder import Autoencoder
 from ..posterior.guidance import GuidanceOptions, guide
 from ..posterior.likelihood import Likelihood
 from .correction import Call, Correction, SamplingRun
@@ -57,7 +58,7 @@ class LikelihoodCorrection(Correction):
         measurement = self.measurement.to(run.device)
         try:
             decoder.load(options.micro_batch or run.shape[0], tuple(run.shape[1:]))
-            self._likelihood = Likelihood(measurement, decoder, options.decoding)
+            self._likelihood = Likelihood(measurement, Autoencoder(decoder, decoding=options.decoding))
             self._parameterization = run.parameterization
             yield True
         finally:

@@ -16,9 +16,11 @@ class Calls(Observer):
     denoiser: int = 0
     decoder_forward: int = 0
     decoder_backward: int = 0
+    encoder: int = 0
 
-    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0) -> None:
+    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         """Add passes."""
         self.denoiser += denoiser
         self.decoder_forward += decoder_forward
         self.decoder_backward += decoder_backward
+        self.encoder += encoder

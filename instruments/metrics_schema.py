@@ -133,7 +133,7 @@ _FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
 _OBJECT = _Kind("an object", lambda value: isinstance(value, dict))
 _NAMES, _RESIDUALS = _list_of(_COUNT), _list_of(_or_null(_POSITIVE))
 
-_CALLS = _record({"denoiser": _COUNT, "decoder_forward": _COUNT, "decoder_backward": _COUNT})
+_CALLS = _record({"denoiser": _COUNT, "decoder_forward": _COUNT, "decoder_backward": _COUNT}, {"encoder": _COUNT})
 _PHASE = _record(
     {"name": _TEXT, "wall_seconds": _POSITIVE, "peak_memory_bytes": _or_null(_COUNT), "calls": _CALLS},
 )

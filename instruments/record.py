@@ -171,11 +171,11 @@ class RunRecord(Observer):
         self._open = None
         self._flush(now=True)
 
-    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0) -> None:
+    def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         """Add passes through the networks, counted per particle."""
-        self._calls.count(denoiser, decoder_forward, decoder_backward)
+        self._calls.count(denoiser, decoder_forward, decoder_backward, encoder)
         if self._open is not None:
-            self._open[0].calls.count(denoiser, decoder_forward, decoder_backward)
+            self._open[0].calls.count(denoiser, decoder_forward, decoder_backward, encoder)
         self._flush()
 
     def step(self, i: int, sigma: float | None, phase: str | None = None, **values: Any) -> None:

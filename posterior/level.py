@@ -10,7 +10,7 @@ import torch
 
 from ..diffusion.observer import SILENT, Observer
 from ..diffusion.parameterization import Parameterization
-from .likelihood import Likelihood
+from .likelihood import Evaluation, Likelihood
 
 __all__ = ["LARGEST_SPACING_SIGMA", "Level", "anneal", "check_annealing", "step_at"]
 
@@ -26,6 +26,7 @@ class Level:
     sigmas_ve: the VE level at which each step of the run starts; infinite at a flow's pure noise.
     phase: of the run; time, memory and calls are recorded by it.
     facts: what the parts of the step report, for the record.
+    seen: pictures and residuals that the data step came by on its way; who can do with them need not decode again.
     """
 
     i: int
@@ -37,6 +38,7 @@ class Level:
     observer: Observer = SILENT
     phase: str = "explore"
     facts: dict[str, Any] = field(default_factory=dict)
+    seen: Evaluation | None = None
 
     @property
     def steps(self) -> int:
@@ -69,14 +71,18 @@ class Level:
 
 
 def anneal(
-    sigmas: torch.Tensor, parameterization: Parameterization, likelihood: Likelihood, observer: Observer = SILENT
+    sigmas: torch.Tensor,
+    parameterization: Parameterization,
+    likelihood: Likelihood,
+    observer: Observer = SILENT,
+    rising: bool = False,
 ) -> list[Level]:
     """The levels of a run through ``sigmas`` ``[n + 1]``, in the model's own units; none for fewer than two.
 
     Raises:
         ValueError: see :func:`check_annealing`.
     """
-    check_annealing(sigmas, parameterization)
+    check_annealing(sigmas, parameterization, rising)
     sigmas_ve = [parameterization.sigma_ve(float(sigma)) for sigma in sigmas[:-1]]
     return [
         Level(i, sigmas[i], sigmas[i + 1], sigmas_ve, parameterization, likelihood, observer)
@@ -89,11 +95,11 @@ def step_at(progress: float, steps: int) -> int | None:
     return max(0, math.ceil(progress * steps - 1e-9) - 1) if steps else None
 
 
-def check_annealing(sigmas: torch.Tensor, parameterization: Parameterization) -> None:
+def check_annealing(sigmas: torch.Tensor, parameterization: Parameterization, rising: bool = False) -> None:
     """Raise a ``ValueError`` that names what is wrong with ``sigmas`` for a model of this parameterization."""
     if not bool(torch.isfinite(sigmas).all()):
         raise ValueError("sigmas contain NaN or infinity; connect an Annealing Scheduler.")
-    if len(sigmas) > 1 and not bool((sigmas[1:] < sigmas[:-1]).all()):
+    if not rising and len(sigmas) > 1 and not bool((sigmas[1:] < sigmas[:-1]).all()):
         raise ValueError("sigmas must decrease from step to step; connect an Annealing Scheduler.")
     if len(sigmas) and float(sigmas[0]) > parameterization.sigma_limit:
         raise ValueError(

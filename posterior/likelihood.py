@@ -8,13 +8,15 @@ is counted. What a data step makes of the residual is its own business; where it
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 
-from ..diffusion.observer import SILENT, Observer
 from ..operators import Measurement
-from .decoding import Decoder, Decoding, decoder_autocast, weights_dtype
+from ..operators.pixel_posterior import PixelPosterior
+from ..operators.posteriors import pixel_posterior
+from .autoencoder import Autoencoder
 
 __all__ = ["Evaluation", "Likelihood"]
 
@@ -31,16 +33,21 @@ class Likelihood:
     """The residual of every particle and its gradient with respect to the latent.
 
     measurement: what was measured; its one ``y`` serves all particles.
-    decoder: from latents to images.
-    decoding: how many at a time, in what precision.
-    observer: is told of every pass through the decoder.
+    autoencoder: from latents to images.
     """
 
     measurement: Measurement
-    decoder: Decoder
-    decoding: Decoding = field(default_factory=Decoding)
-    observer: Observer = SILENT
+    autoencoder: Autoencoder
     _latest: tuple[torch.Tensor, bool, Evaluation] | None = field(default=None, init=False, repr=False)
+
+    @cached_property
+    def of_pixels(self) -> PixelPosterior[Any]:
+        """What the measurement makes of pictures that are a little wrong.
+
+        Raises:
+            ValueError: an operator that has none.
+        """
+        return pixel_posterior(self.measurement)
 
     def residual(self, z: torch.Tensor) -> torch.Tensor:
         """L per particle, ``[N]``, without a gradient."""
@@ -55,18 +62,19 @@ class Likelihood:
         """
         if self._latest is not None and self._latest[0] is z and self._latest[1] == precisely:
             return self._latest[2]
-        with torch.no_grad():
-            images = [self._decode(chunk, precisely) for chunk in self.decoding.chunks(z)]
-            residuals = [self.measurement.residual(image) for image in images]
-        self.observer.count(decoder_forward=len(z))
-        evaluation = Evaluation(torch.cat(residuals), torch.cat(images))
+        images = self.autoencoder.decode(z, precisely)
+        evaluation = Evaluation(self.residual_of_images(images), images)
         self._latest = z, precisely, evaluation
         return evaluation
 
+    def residual_of_images(self, images: torch.Tensor) -> torch.Tensor:
+        """``[N]``, of images ``[N, C, H, W]`` as they are."""
+        with torch.no_grad():
+            return torch.cat([self.measurement.residual(chunk) for chunk in self.autoencoder.decoding.chunks(images)])
+
     def residual_of_pictures(self, images: torch.Tensor) -> torch.Tensor:
         """``[N]``, of images ``[N, C, H, W]`` after they were clamped to [-1, 1], as saved pictures are."""
-        with torch.no_grad():
-            return torch.cat([self.measurement.residual(chunk.clamp(-1, 1)) for chunk in self.decoding.chunks(images)])
+        return self.residual_of_images(images.clamp(-1, 1))
 
     def residual_and_gradient(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """L ``[N]`` and its gradient, shaped and typed like ``z``.
@@ -75,19 +83,13 @@ class Likelihood:
         makes autograd work. The decoder must bring weights that allow it: see ``host/decoder.py``.
         """
         residuals, gradients = [], []
-        for chunk in self.decoding.chunks(z):
+        for chunk in self.autoencoder.decoding.chunks(z):
             with torch.inference_mode(False), torch.enable_grad():
                 leaf = chunk.clone().requires_grad_(True)
-                residual = self.measurement.residual(self._decode(leaf))
+                residual = self.measurement.residual(self.autoencoder.decode_chunk(leaf))
                 # Rows do not mix, so the gradient of the sum is every particle's own gradient.
                 (gradient,) = torch.autograd.grad(residual.sum(), leaf)
             residuals.append(residual.detach())
             gradients.append(gradient)
-        self.observer.count(decoder_forward=len(z), decoder_backward=len(z))
+        self.autoencoder.observer.count(decoder_forward=len(z), decoder_backward=len(z))
         return torch.cat(residuals), torch.cat(gradients)
-
-    def _decode(self, z: torch.Tensor, precisely: bool = False) -> torch.Tensor:
-        precision = "full" if precisely else self.decoding.precision
-        with decoder_autocast(z.device, precision, weights_dtype(self.decoder)):
-            image = self.decoder(z)
-        return image.float()  # the measurement is compared in single precision

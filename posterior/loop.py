@@ -54,7 +54,8 @@ def _observe(particles: Particles, z0_hat: torch.Tensor, z0: torch.Tensor, level
     if not level.observer.listens:
         return
     # Nothing moves after the last step unless a move is due, so what is seen here is the result.
-    residual, images = level.likelihood.evaluate(z0, precisely=level.is_last and not due)
+    precisely = level.is_last and not due
+    residual, images = level.seen or level.likelihood.evaluate(z0, precisely)
     level.report(
         particles=list(particles.names),
         residual=residual.tolist(),
@@ -68,7 +69,9 @@ def _observe_result(particles: Particles, z0: torch.Tensor, level: Level, shown:
     """Tell the observer what the run returns: one residual per particle, by which everybody chooses."""
     if not level.observer.listens:
         return
-    images = level.likelihood.evaluate(z0, precisely=True).images
+    images = particles.pictures
+    if images is None:
+        images = level.likelihood.evaluate(z0, precisely=True).images
     if not shown:
         level.observer.images(list(particles.names), images)
     level.observer.final(list(particles.names), level.likelihood.residual_of_pictures(images))

@@ -75,6 +75,7 @@ class Particles:
     noise: standard normal noise shaped like its argument, each particle from its own stream.
     features: in which the particles are told apart.
     broken: names whose chain ever failed.
+    pictures: ``[N, 3, H, W]`` in [-1, 1], where a move has made better ones than the decoder draws of the latents.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Particles:
         self.noise = noise or ParticleNoise(seed)
         self.features = features or LatentFeatures()
         self.names = list(range(len(x)))
+        self.pictures: torch.Tensor | None = None
         self.broken: set[int] = set()
         self.started_with = self._created = len(x)
         self._streams: dict[str, ParticleNoise] = {}
@@ -123,6 +125,7 @@ class Particles:
         rows = list(rows)
         before, count = self.names, len(self)
         self.x = self.x[rows]
+        self.pictures = None if self.pictures is None else self.pictures[rows]
         self.denoise.keep(rows, count)
         for stream in (self.noise, *self._streams.values()):
             if isinstance(stream, ParticleNoise):

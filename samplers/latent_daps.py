@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from ..diffusion.observer import SILENT, Observer
 from ..diffusion.parameterization import Parameterization, parameterization_of
 from ..operators import Measurement
+from ..posterior.autoencoder import Autoencoder, Encoder
 from ..posterior.decoding import Decoder
 from ..posterior.interaction.features import FeatureSpace
 from ..posterior.level import anneal
@@ -48,6 +49,7 @@ def sample_latent_daps(  # noqa: PLR0913 - k-diffusion's six, and what an invers
     *,
     measurement: Measurement,
     decoder: Decoder,
+    encoder: Encoder | None = None,
     method: Method | None = None,
     parameterization: Parameterization | None = None,
     noise_sampler: Callable[[torch.Tensor], torch.Tensor] | None = None,
@@ -66,6 +68,7 @@ def sample_latent_daps(  # noqa: PLR0913 - k-diffusion's six, and what an invers
         disable: True hides the progress bar.
         measurement: what was measured; one measurement serves every particle.
         decoder: latents in the model's scale to images ``[N, 3, H, W]`` in [-1, 1], differentiable.
+        encoder: images ``[N, 3, H, W]`` in [-1, 1] to latents in the model's scale, for methods that encode.
         method: what each step does; the "langevin" preset if None.
         parameterization: VE or CONST; asked of the model if None.
         noise_sampler: standard normal noise shaped like its argument; one stream per particle, from the seed, if None.
@@ -81,7 +84,7 @@ def sample_latent_daps(  # noqa: PLR0913 - k-diffusion's six, and what an invers
         ValueError: sigmas that do not decrease or do not fit the model.
     """
     method = method or PRESETS["langevin"]
-    likelihood = Likelihood(measurement, decoder, method.decoding, observer)
+    likelihood = Likelihood(measurement, Autoencoder(decoder, encoder, method.decoding, observer))
     levels = anneal(sigmas, parameterization or parameterization_of(model), likelihood, observer)
     denoiser = Denoiser(model, extra_args, x.dtype, observer, select_rows)
     seed = denoiser.extra_args.get("seed") or 0

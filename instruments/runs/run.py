@@ -84,8 +84,8 @@ class Run:
         return float(self.metrics["wall_seconds"]) if self.was_recorded else None
 
     def calls(self, kind: str) -> int | None:
-        """ "denoiser", "decoder_forward" or "decoder_backward", counted per particle."""
-        return self.metrics["calls"][kind] if self.was_recorded else None
+        """ "denoiser", "decoder_forward", "decoder_backward" or "encoder", counted per particle."""
+        return self.metrics["calls"].get(kind, 0) if self.was_recorded else None
 
     @property
     def peak_memory_bytes(self) -> int | None:

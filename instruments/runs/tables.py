@@ -39,6 +39,7 @@ def summary(runs: Runs) -> Table:
         ("denoiser calls", lambda own: mean_cell((run.calls("denoiser") for run in own), 0)),
         ("decoder forward", lambda own: mean_cell((run.calls("decoder_forward") for run in own), 0)),
         ("decoder backward", lambda own: mean_cell((run.calls("decoder_backward") for run in own), 0)),
+        ("encoder", lambda own: mean_cell((run.calls("encoder") for run in own), 0)),
         ("peak memory, largest (MB)", lambda own: megabytes(run.peak_memory_bytes for run in own)),
     ]
     rows = [[name, *(cell(runs.of(name)) for _, cell in columns)] for name in runs.experiments]

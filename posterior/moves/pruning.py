@@ -117,7 +117,7 @@ class Pruning(Move):
         if self.keep >= len(particles):
             return z0
         level.observer.enter("prune")
-        residual, images = level.likelihood.evaluate(z0)
+        residual, images = level.seen or level.likelihood.evaluate(z0)
         operator = level.likelihood.measurement.operator
         # A stream of its own, so that resampling takes no number from the particles.
         draw = ParticleNoise(particles.seed, "pruning")(torch.zeros(1, 1, dtype=torch.float64))
@@ -126,6 +126,7 @@ class Pruning(Move):
         pruned = prune(residual, images, self, *symmetries, uniform=uniform)
         names = particles.names
         new = particles.keep(pruned.rows)
+        level.seen = None
         dropped = [{"particle": names[row], "reason": reason} for row, reason in pruned.reasons.items()]
         level.report(pruning={"kept": list(particles.names), "dropped": dropped, "new": new})
         return z0[pruned.rows]

@@ -16,6 +16,7 @@ from comfy.ldm.models.autoencoder import AutoencoderKL  # noqa: E402
 from sampler_lab.host.decoder import DifferentiableDecoder  # noqa: E402
 from sampler_lab.host.emoji_prior import emoji_model, emoji_vae  # noqa: E402
 from sampler_lab.operators import PhaseRetrieval  # noqa: E402
+from sampler_lab.posterior.autoencoder import Autoencoder  # noqa: E402
 from sampler_lab.posterior.likelihood import Likelihood  # noqa: E402
 
 CHANNELS = {"double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32}
@@ -66,7 +67,7 @@ def with_fp16_vae(z: torch.Tensor, model) -> dict:
     comfy.cli_args.args.fp16_vae = False
     measurement = PhaseRetrieval().measure(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16), seed=1)
     supported, torch.cpu._is_avx512_bf16_supported = torch.cpu._is_avx512_bf16_supported, lambda: True
-    residual, gradient = Likelihood(measurement, decoder).residual_and_gradient(z)
+    residual, gradient = Likelihood(measurement, Autoencoder(decoder)).residual_and_gradient(z)
     torch.cpu._is_avx512_bf16_supported = supported
     return {"dtype": str(decoder.dtype), "finite": bool(torch.isfinite(gradient).all() and (residual > 0).all())}
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from linear_problem import Scale, gaussian_denoiser, identity_decoder
 from sampler_lab.diffusion.parameterization import CONST, VE
+from sampler_lab.posterior.autoencoder import Autoencoder
 from sampler_lab.posterior.decoding import Decoding
 from sampler_lab.posterior.guidance import FORMS, GuidanceOptions, guide
 from sampler_lab.posterior.likelihood import Likelihood
@@ -18,7 +19,9 @@ PARAMETERIZATIONS = pytest.mark.parametrize("parameterization", [VE, CONST], ids
 
 def _likelihood(size=5):
     truth = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    return Likelihood(Scale(GAIN, NOISE).measure(truth, seed=1), identity_decoder, Decoding(precision="full"))
+    return Likelihood(
+        Scale(GAIN, NOISE).measure(truth, seed=1), Autoencoder(identity_decoder, decoding=Decoding(precision="full"))
+    )
 
 
 def _x(count, seed=0):
@@ -64,7 +67,7 @@ def test_at_a_flows_first_level_the_prior_mean_becomes_the_posterior_mean():
 def test_an_ordinary_sampler_then_samples_the_posterior(parameterization):
     """200 Euler steps from noise: mean a·y/(a² + s²), variance s²/(a² + s²), per value over 4,000 particles."""
     measurement = Scale(GAIN, NOISE).measure(torch.full((1, 1, 1, 1), 1.2, dtype=torch.float64), seed=1)
-    likelihood = Likelihood(measurement, identity_decoder, Decoding(precision="full"))
+    likelihood = Likelihood(measurement, Autoencoder(identity_decoder, decoding=Decoding(precision="full")))
     model = gaussian_denoiser(parameterization)
     top = 40.0 if parameterization is VE else 0.98
     sigmas = torch.linspace(math.log(top), math.log(1e-3), 200, dtype=torch.float64).exp()

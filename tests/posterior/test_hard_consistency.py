@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_problem import Scale, identity_decoder
-from sampler_lab.diffusion.observer import Observer
+from sampler_lab.diffusion.observer import SILENT, Observer
 from sampler_lab.instruments.calls import Calls
 from sampler_lab.operators import Measurement
+from sampler_lab.posterior.autoencoder import Autoencoder
 from sampler_lab.posterior.decoding import Decoding
 from sampler_lab.posterior.likelihood import Likelihood
 from sampler_lab.posterior.moves.hard_consistency import HardConsistency, hard_consistency, prior_residual
@@ -18,8 +19,9 @@ TARGET = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])
 FLOOR = 0.01
 
 
-def likelihood(decoder=identity_decoder, floor=FLOOR):
-    return Likelihood(Measurement(TARGET, Scale(), noise_floor=floor), decoder, Decoding(precision="full"))
+def likelihood(decoder=identity_decoder, floor=FLOOR, observer=SILENT):
+    autoencoder = Autoencoder(decoder, decoding=Decoding(precision="full"), observer=observer)
+    return Likelihood(Measurement(TARGET, Scale(), noise_floor=floor), autoencoder)
 
 
 def starts(*distances):
@@ -89,7 +91,9 @@ def test_a_row_that_becomes_infinite_goes_back():
         return z.masked_fill((z > -0.6) & (z < -0.4), math.inf)
 
     target = torch.ones(1, 1, 2, 2)
-    measured = Likelihood(Measurement(target, Scale(), noise_floor=FLOOR), decoder, Decoding(precision="full"))
+    measured = Likelihood(
+        Measurement(target, Scale(), noise_floor=FLOOR), Autoencoder(decoder, decoding=Decoding(precision="full"))
+    )
     z = torch.cat([2 * target, -2 * target])
     found = hard_consistency(z, measured, replace(OPTIONS, learning_rate=0.05))
     assert found.stopped == ["noise floor", "not finite"]
@@ -108,7 +112,7 @@ def test_a_plateau_is_noticed():
 def test_the_budget_is_kept_and_the_last_state_is_evaluated():
     options = replace(OPTIONS, iterations=5)
     calls = Calls()
-    found = hard_consistency(starts(1.5), replace(likelihood(), observer=calls), options)
+    found = hard_consistency(starts(1.5), likelihood(observer=calls), options)
     assert found.stopped == ["budget"]
     assert found.iterations == [5]
     assert calls == Calls(decoder_forward=6, decoder_backward=5)

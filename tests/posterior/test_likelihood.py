@@ -6,6 +6,7 @@ import pytest
 import torch
 from linear_problem import Scale
 from sampler_lab.operators import Measurement
+from sampler_lab.posterior.autoencoder import Autoencoder
 from sampler_lab.posterior.decoding import Decoding, decoder_autocast, weights_dtype
 from sampler_lab.posterior.likelihood import Likelihood
 from torch import autocast
@@ -41,7 +42,9 @@ class Decoder(torch.nn.Module):
 
 def measured(decoder, precision="auto"):
     y = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4)
-    likelihood = Likelihood(Measurement(y, Scale(), noise_floor=1.0), decoder, Decoding(precision=precision))
+    likelihood = Likelihood(
+        Measurement(y, Scale(), noise_floor=1.0), Autoencoder(decoder, decoding=Decoding(precision=precision))
+    )
     z = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     return likelihood.residual_and_gradient(z)
 

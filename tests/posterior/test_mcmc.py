@@ -11,6 +11,7 @@ from sampler_lab.diffusion.observer import SILENT, Observer, Observers
 from sampler_lab.diffusion.particle_noise import ParticleNoise
 from sampler_lab.instruments.calls import Calls
 from sampler_lab.operators import Measurement
+from sampler_lab.posterior.autoencoder import Autoencoder
 from sampler_lab.posterior.data_steps.chain import prior_width
 from sampler_lab.posterior.data_steps.hmc import HMC
 from sampler_lab.posterior.data_steps.langevin import Langevin
@@ -21,7 +22,7 @@ Y = torch.tensor([[[[1.0, -0.5], [0.0, 2.0]]]])
 
 
 def likelihood(gain=1.0, decoder=identity_decoder, micro_batch=0, observer=SILENT):
-    return Likelihood(Measurement(Y, Scale(gain)), decoder, Decoding(micro_batch), observer)
+    return Likelihood(Measurement(Y, Scale(gain)), Autoencoder(decoder, None, Decoding(micro_batch), observer))
 
 
 @pytest.mark.parametrize(
