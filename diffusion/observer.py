@@ -38,8 +38,8 @@ class Observer:
     def images(self, particles: Sequence[int], images: torch.Tensor) -> None:
         """The particles as they are now: their names, and images ``[N, 3, H, W]`` in [-1, 1]."""
 
-    def final(self, particles: Sequence[int], residual: torch.Tensor) -> None:
-        """The residuals ``[N]`` of what the run returns."""
+    def final(self, particles: Sequence[int], residual: torch.Tensor, blind: int | None = None) -> None:
+        """The residuals ``[N]`` of what the run returns, and the particle that it chose, where it chose one."""
 
     def raise_if_cancelled(self) -> None:
         """Asked before every iteration; an exception raised here ends the run."""
@@ -80,9 +80,9 @@ class Observers(Observer):
         for each in self.observers:
             each.images(particles, images)
 
-    def final(self, particles: Sequence[int], residual: torch.Tensor) -> None:
+    def final(self, particles: Sequence[int], residual: torch.Tensor, blind: int | None = None) -> None:
         for each in self.observers:
-            each.final(particles, residual)
+            each.final(particles, residual, blind)
 
     def raise_if_cancelled(self) -> None:
         for each in self.observers:

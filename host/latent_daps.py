@@ -23,6 +23,7 @@ from ..posterior.moves.pruning import Pruning
 from ..samplers.latent_daps import sample_latent_daps
 from .cancel import CancelButton
 from .decoder import DifferentiableDecoder
+from .encoder import PictureEncoder
 from .feature_space import FeatureSpaceOfRun
 from .latents import check_latent
 from .live_view import LiveView
@@ -74,6 +75,7 @@ class PosteriorSampling:
         patcher = model.inner_model.model_patcher
         check_latent(self.vae, patcher.get_model_object("latent_format"), x, self.measurement.image_shape)
         measurement, decoder = self.measurement.to(x.device), DifferentiableDecoder(self.vae, patcher)
+        encoder = PictureEncoder(self.vae, patcher.get_model_object("latent_format"))
         record = self._begin(x, sigmas, (extra_args or {}).get("seed"), type(patcher.model).__name__)
         view = LiveView(self.run.node_id, record)
         self._tell_if_nothing_is_pruned(len(x))
@@ -91,10 +93,11 @@ class PosteriorSampling:
                 disable=disable,
                 measurement=measurement,
                 decoder=decoder,
+                encoder=encoder,
                 method=self.method,
                 parameterization=parameterization_of_host_model(model),
                 feature_space=features,
-                observer=Observers(record, view, CancelButton()),
+                observer=Observers(record, view, self.run, CancelButton()),
                 select_rows=select_rows,
             )
 

@@ -200,11 +200,11 @@ class RunRecord(Observer):
         self._facts.update(plain(facts))
         self._flush(now=True)
 
-    def final(self, particles: Iterable[int], residual: torch.Tensor) -> None:
-        """Note the residuals ``[N]`` of what the run returned: those by which anybody chooses, here and later."""
+    def final(self, particles: Iterable[int], residual: torch.Tensor, blind: int | None = None) -> None:
+        """Note the residuals ``[N]`` of what the run returned, and who is chosen by them if the run chose nobody."""
         names = list(particles)
-        known = bool(residual.isfinite().any())
-        blind = names[blind_choice(residual)] if known else None
+        if blind is None and bool(residual.isfinite().any()):
+            blind = names[blind_choice(residual)]
         self._final = plain({"particles": names, "residual": residual, "blind": blind})
         self._flush(now=True)
 
@@ -215,6 +215,11 @@ class RunRecord(Observer):
             return None
         pairs = zip(self._final["particles"], self._final["residual"], strict=True)
         return {name: float("nan") if value is None else value for name, value in pairs}
+
+    @property
+    def chosen(self) -> int | None:
+        """The name of the particle that was chosen blind; None before :meth:`final`, or when none is finite."""
+        return None if self._final is None else self._final["blind"]
 
     def quality(self, table: Mapping[str, Any], image: str = "image") -> None:
         """Attach the quality table of one image; a second table for the same image replaces the first."""

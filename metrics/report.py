@@ -54,6 +54,7 @@ def quality_table(
     choose: Callable[[torch.Tensor], int] | None = None,
     names: Sequence[int] | None = None,
     recorded: Sequence[float] | None = None,
+    chosen: int | None = None,
 ) -> QualityTable:
     """Compare particles with the truth.
 
@@ -67,6 +68,7 @@ def quality_table(
         names: what the particles were called in the run, where some were pruned; 0, 1, 2 ... if None.
         recorded: residuals that the run noted of what it returned. They are used when these images are what it returned
             (their own residuals agree), so that the choice is the run's; else a note says that they are not.
+        chosen: the row that the run chose, by more than the residual; it holds when these are the run's images.
 
     Raises:
         ValueError: sizes that do not fit, more than one reference, or a reference with NaN.
@@ -76,9 +78,9 @@ def quality_table(
     finite = finite_rows(images)
     residual = _residuals(measurement, images, finite)
     notes: list[str] = []
-    if recorded is not None:
-        residual = _agreed(residual, recorded, notes)
-    blind = (choose or _smallest)(residual)
+    known = None if recorded is None else _agreed(residual, recorded, notes)
+    residual = residual if known is None else known
+    blind = (choose or _smallest)(residual) if known is None or chosen is None else chosen
     pictures, truth = images.clamp(-1, 1), reference.clamp(-1, 1)
     aligned = align(pictures, truth, measurement.operator)
     per_channel = align(pictures, truth, measurement.operator, group="per_channel")
@@ -139,19 +141,19 @@ def _residuals(measurement: Measured, images: torch.Tensor, finite: torch.Tensor
     return residual
 
 
-def _agreed(residual: torch.Tensor, recorded: Sequence[float], notes: list[str]) -> torch.Tensor:
-    """The recorded residuals where they are those of these images, else the images' own, and a note."""
+def _agreed(residual: torch.Tensor, recorded: Sequence[float], notes: list[str]) -> torch.Tensor | None:
+    """The recorded residuals where they are those of these images, else None, and a note."""
     if len(recorded) != len(residual):
         notes.append(
             f"The run returned {len(recorded)} particles, but these are {len(residual)} images: their residuals were "
             "computed anew."
         )
-        return residual
+        return None
     known = torch.tensor(recorded, dtype=residual.dtype, device=residual.device)
     if bool(torch.isclose(known, residual, rtol=SAME_RESIDUAL, atol=0.0, equal_nan=True).all()):
         return known
     notes.append("These images are not what the run returned: their residuals were computed anew.")
-    return residual
+    return None
 
 
 def _smallest(residual: torch.Tensor) -> int:

@@ -11,6 +11,7 @@ from . import (
     latent_daps,
     measurement,
     parts,
+    phase_retrieval,
     prior,
     quality,
     repulsion,
@@ -21,7 +22,19 @@ from .checked import checked
 
 __all__ = ["SamplerLabExtension"]
 
-TOPICS = (prior, measurement, latent_daps, parts, repulsion, quality, samplers, schedulers, guiders, experiments)
+TOPICS = (
+    prior,
+    measurement,
+    phase_retrieval,
+    latent_daps,
+    parts,
+    repulsion,
+    quality,
+    samplers,
+    schedulers,
+    guiders,
+    experiments,
+)
 
 
 class SamplerLabExtension(ComfyExtension):

@@ -65,7 +65,8 @@ class SamplerLabCompareToReference(io.ComfyNode):
                 ),
                 io.Image.Output(
                     "blind_choice",
-                    tooltip="The particle with the smallest residual, as it is: chosen, and shown, without the truth.",
+                    tooltip="The particle that the run chose without the truth, as it is; without a run, the one with "
+                    "the smallest residual.",
                 ),
                 io.String.Output("report", tooltip="The table, in Markdown."),
             ],
@@ -92,6 +93,7 @@ class SamplerLabCompareToReference(io.ComfyNode):
             choose=blind_choice,
             names=names if names is not None and len(names) == len(particles) else None,
             recorded=None if final is None else list(final.values()),
+            chosen=None if record is None or names is None or record.chosen is None else names.index(record.chosen),
         )
         facts = {**table.to_dict(), "reference_sha256": tensor_sha256(truth)}
         about = _experiment(cls.hidden.extra_pnginfo)

@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 
 from ..diffusion.options import Option
 from ..diffusion.parameterization import VE, Parameterization
-from ..host.model_sampling import parameterization_of_model_sampling
+from ..host.model_sampling import parameterization_of_patcher
 from ..host.samplers import drops_penultimate_sigma
 from ..host.schedulers import host_schedules, schedule_sigmas, sigmas_of_ksampler
 from ..instruments.plots.sigmas import ON_A_NODE, Schedule, plot_schedules
@@ -65,7 +65,7 @@ KSAMPLER = (
 
 
 def _parameterization(model: Any) -> Parameterization:
-    return VE if model is None else parameterization_of_model_sampling(model.get_model_object("model_sampling"))
+    return VE if model is None else parameterization_of_patcher(model)
 
 
 def _schedules_widgets() -> list[io.Input]:

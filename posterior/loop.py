@@ -74,4 +74,5 @@ def _observe_result(particles: Particles, z0: torch.Tensor, level: Level, shown:
         images = level.likelihood.evaluate(z0, precisely=True).images
     if not shown:
         level.observer.images(list(particles.names), images)
-    level.observer.final(list(particles.names), level.likelihood.residual_of_pictures(images))
+    residual = level.likelihood.residual_of_pictures(images)
+    level.observer.final(list(particles.names), residual, particles.chosen)

@@ -75,6 +75,7 @@ class Particles:
     noise: standard normal noise shaped like its argument, each particle from its own stream.
     features: in which the particles are told apart.
     broken: names whose chain ever failed.
+    chosen: the name of the one that a move has chosen.
     pictures: ``[N, 3, H, W]`` in [-1, 1], where a move has made better ones than the decoder draws of the latents.
     """
 
@@ -92,6 +93,7 @@ class Particles:
         self.features = features or LatentFeatures()
         self.names = list(range(len(x)))
         self.pictures: torch.Tensor | None = None
+        self.chosen: int | None = None
         self.broken: set[int] = set()
         self.started_with = self._created = len(x)
         self._streams: dict[str, ParticleNoise] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..part import Estimate
 from .probability_flow import ProbabilityFlow
+from .tweedie import Tweedie
 
 __all__ = ["ESTIMATES"]
 
-ESTIMATES: tuple[type[Estimate], ...] = (ProbabilityFlow,)
+ESTIMATES: tuple[type[Estimate], ...] = (ProbabilityFlow, Tweedie)

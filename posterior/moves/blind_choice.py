@@ -71,6 +71,7 @@ class BlindChoice(Move):
             }
         )
         particles.keep(order)
+        particles.chosen = particles.names[0]
         return z0[order]
 
 

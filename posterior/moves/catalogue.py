@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ..part import Move
+from .blind_choice import BlindChoice
 from .hard_consistency import HardConsistency
+from .off_decoder import OffDecoder
 from .pruning import Pruning
 
 __all__ = ["MOVES"]
 
-MOVES: tuple[type[Move], ...] = (Pruning, HardConsistency)
+MOVES: tuple[type[Move], ...] = (Pruning, HardConsistency, OffDecoder, BlindChoice)

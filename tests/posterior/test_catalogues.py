@@ -54,6 +54,7 @@ def run(part, parameterization=VE, n=4, x=None, **arguments):
         disable=True,
         measurement=Measurement(Y, Scale(), noise_floor=0.2),
         decoder=identity_decoder,
+        encoder=identity_decoder,
         method=method_with(part),
         parameterization=parameterization,
         **arguments,
