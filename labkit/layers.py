@@ -25,7 +25,7 @@ ARROWS: Mapping[str, frozenset[str]] = MappingProxyType(
             "guiders": {"posterior", "host"},
             "host": {"samplers", "schedulers", "instruments", "priors"},
             "experiments": {"instruments", "priors", "labkit"},
-            "samplers": {"posterior", "diffusion"},
+            "samplers": {"posterior", "schedulers", "diffusion"},
             "posterior": {"operators", "diffusion"},
             "operators": {"diffusion"},
             "schedulers": {"diffusion"},

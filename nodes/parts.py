@@ -13,11 +13,12 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..posterior.data_steps.catalogue import DATA_STEPS
+from ..posterior.data_steps.in_stages import InStages
 from ..posterior.estimates.catalogue import ESTIMATES
 from ..posterior.moves.catalogue import MOVES as MOVE_PARTS
-from ..posterior.part import Part
+from ..posterior.part import DataStep, Part
 from ..samplers.methods import METHODS
-from .inputs import widget
+from .inputs import widget, widgets
 from .presets import shown_presets
 from .types import DATA_STEP, ESTIMATE, MOVES
 
@@ -127,8 +128,38 @@ def _moves_before() -> io.Input:
     )
 
 
+class SamplerLabTwoStagesDataStep(io.ComfyNode):
+    """DATA_STEP: one above a noise level, another one below."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SamplerLabTwoStagesDataStep",
+            display_name="Two Stages Data Step",
+            category=CATEGORY,
+            description=InStages.about,
+            search_aliases=["switch", "sequence", "combine", "recipe"],
+            inputs=[
+                DATA_STEP.Input("first", tooltip="The data step at large noise levels: what the picture is, roughly."),
+                DATA_STEP.Input("then", tooltip="The data step at small noise levels: its details."),
+                *widgets(InStages.options()),
+            ],
+            outputs=[
+                DATA_STEP.Output(
+                    display_name="data_step",
+                    tooltip="For the data_step input of LatentDAPS Sampler, or of another Two Stages.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, first: DataStep, then: DataStep, sigma: float) -> io.NodeOutput:
+        return io.NodeOutput(InStages(sigma, first, then))
+
+
 NODES: list[type[io.ComfyNode]] = [
     *(part_node(part, DATA_STEP_SOCKET) for part in DATA_STEPS),
+    SamplerLabTwoStagesDataStep,
     *(part_node(part, ESTIMATE_SOCKET) for part in ESTIMATES),
     *(part_node(part, MOVES_SOCKET) for part in MOVE_PARTS),
 ]

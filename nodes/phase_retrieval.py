@@ -130,7 +130,7 @@ class SamplerLabPhaseRetrievalSampler(io.ComfyNode):
         method = recipe(effort, calibration, measurement_weight, Decoding(**decoding))
         run = RunHandle(metrics_prefix, cls.hidden.unique_id)
         sampler = latent_daps_sampler(measurement, vae, method, run)
-        sigmas = parameterization_of_patcher(model).sigma_from_ve(calibration.levels())
+        sigmas = parameterization_of_patcher(model).sigma_from_ve(calibration.levels.sigmas())
         latent = empty_latent(vae, measurement.image_shape, effort)
         samples = sample_latents(model, positive, negative, cfg, sampler, sigmas, latent, seed)
         pictures = _pictures(run)

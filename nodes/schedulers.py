@@ -14,7 +14,7 @@ from ..host.model_sampling import parameterization_of_patcher
 from ..host.samplers import drops_penultimate_sigma
 from ..host.schedulers import host_schedules, schedule_sigmas, sigmas_of_ksampler
 from ..instruments.plots.sigmas import ON_A_NODE, Schedule, plot_schedules
-from ..schedulers import CATALOGUE, RANGE, Annealing, ksampler_sigmas
+from ..schedulers import CATALOGUE, RANGE, Annealing, SearchLevels, ksampler_sigmas
 from . import trajectory
 from .inputs import widget, widgets
 from .sigmas import CATEGORY, STEPS, sigmas_output
@@ -149,6 +149,35 @@ class SamplerLabAnnealingScheduler(io.ComfyNode):
         return io.NodeOutput(_parameterization(model).sigma_from_ve(Annealing(**settings).sigmas()))
 
 
+class SamplerLabSearchScheduler(io.ComfyNode):
+    """SIGMAS: the levels of a search and of a fit after it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SamplerLabSearchScheduler",
+            display_name="Search Scheduler",
+            category=CATEGORY,
+            description="Noise levels for the parts of the phase retrieval recipe: most of them where it is decided "
+            "what the picture is, a few at the end for the Joint Fit.",
+            search_aliases=["recipe", "phase retrieval", "log", "sigmas"],
+            inputs=[
+                *widgets(SearchLevels.options()),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Connect it for flow models (Flux, SD3, Emoji flow): the levels are then converted to "
+                    "the model's own sigma, sigma/(1 + sigma). Other models need no conversion.",
+                ),
+            ],
+            outputs=[sigmas_output()],
+        )
+
+    @classmethod
+    def execute(cls, model: Any = None, **settings: Any) -> io.NodeOutput:
+        return io.NodeOutput(_parameterization(model).sigma_from_ve(SearchLevels(**settings).sigmas()))
+
+
 class SamplerLabKSamplerSigmas(io.ComfyNode):
     """SIGMAS: exactly those of a KSampler or KSamplerAdvanced."""
 
@@ -265,6 +294,7 @@ class SamplerLabPlotSigmas(io.ComfyNode):
 NODES = [
     SamplerLabScheduler,
     SamplerLabAnnealingScheduler,
+    SamplerLabSearchScheduler,
     SamplerLabKSamplerSigmas,
     *trajectory.NODES,
     SamplerLabPlotSigmas,

@@ -10,6 +10,7 @@ from .equal_error import equal_error
 from .half_log_snr import uniform_half_log_snr
 from .linear_quadratic import linear_quadratic
 from .placing import ModelLevels
+from .search import SearchLevels
 from .slicing import ksampler_sigmas
 from .trailing import trailing
 
@@ -19,6 +20,7 @@ __all__ = [
     "Annealing",
     "ModelLevels",
     "ScheduleEntry",
+    "SearchLevels",
     "entry",
     "equal_error",
     "ksampler_sigmas",
