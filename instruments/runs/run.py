@@ -94,7 +94,7 @@ class Run:
         return max(known, default=None)
 
     def phase(self, name: str) -> dict[str, Any] | None:
-        """Time, memory and calls of "explore", "prune", "refine" or "polish"; None when the run had no such phase."""
+        """Time, memory and calls of one phase ("explore", "prune", ...); None when the run had no such phase."""
         return next((phase for phase in self.metrics["phases"] if phase["name"] == name), None)
 
     @property

@@ -12,7 +12,7 @@ from .table import MISSING, Table, mean_cell, median_cell, megabytes, number, ra
 
 __all__ = ["coverage", "every_image", "phases", "summary"]
 
-PHASES = ("explore", "prune", "refine", "polish")
+PHASES = ("explore", "prune", "refine", "fit", "polish", "off_decoder", "choose")
 
 
 def summary(runs: Runs) -> Table:
@@ -82,8 +82,9 @@ def phases(runs: Runs) -> Table:
     head = ["experiment", "phase", "time, median (s)", "peak memory, largest (MB)", "denoiser calls"]
     head += ["decoder forward", "decoder backward", "iterations", "accepted"]
     notes = [
-        "explore: until pruning; refine: the annealing after it; polish: hard consistency, iterations per particle "
-        "and step and the share of its moves that were accepted. On a processor memory is that of the whole process."
+        "explore: until pruning; refine: the annealing after it; fit: the joint fit; polish: hard consistency, "
+        "iterations per particle and step and the share of its moves that were accepted; off_decoder and choose: after "
+        "the last step. On a processor memory is that of the whole process."
     ]
     return Table("phases", "Phases", head, rows, notes)
 

@@ -52,7 +52,7 @@ class OffDecoder(Move):
 
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:
         """The same z0; the pictures ``[N, 3, H, W]`` are the particles'."""
-        level.observer.enter("off decoder")
+        level.observer.enter("off_decoder")
         likelihood = level.likelihood
         images = likelihood.evaluate(z0, precisely=True).images.clamp(-1, 1)
         before = likelihood.residual_of_images(images)
