@@ -13,14 +13,13 @@ from __future__ import annotations
 import torch
 
 from ...diffusion.observer import SILENT, Observer
-from ..fourier import centred_fft2, centred_ifft2, crop, zero_pad
 from ..measurement import Measurement
-from .error_reduction import amplitudes, phase_retrieval_of, replace_amplitudes
+from .error_reduction import phase_retrieval_of
+from .restarts import Frame, Restarts, restarted
 
 __all__ = ["best_channels", "hybrid_input_output"]
 
 
-@torch.no_grad()
 def hybrid_input_output(
     measurement: Measurement,
     restarts: int = 4,
@@ -38,29 +37,11 @@ def hybrid_input_output(
         seed: of the random starts. Restart k starts the same however many there are.
         observer: asked before each iteration whether to go on.
     """
-    if restarts < 1 or iterations < 1 or not 0 <= settle <= iterations:
-        raise ValueError(
-            f"restarts is {restarts}, iterations {iterations} and settle {settle}; "
-            "restarts and iterations must be 1 or more and settle between 0 and iterations."
-        )
-    operator = phase_retrieval_of(measurement)
-    y, mask = amplitudes(measurement).clamp_min(0), measurement.mask
-    low, high = (0.0, 1.0) if operator.signal_range == "0..1" else (-1.0, 1.0)
-    shape, frame = (y.shape[1], *measurement.image_shape), (y.shape[-2], y.shape[-1])
-    starts = [
-        torch.rand(shape, generator=torch.Generator().manual_seed((seed * 1_000_003 + k) % 2**63), dtype=y.dtype)
-        for k in range(restarts)
-    ]
-    inside = zero_pad(torch.ones(shape, dtype=torch.bool, device=y.device), frame)
-    u = zero_pad(low + (high - low) * torch.stack(starts).to(y.device), frame)
-    for i in range(iterations):
-        observer.raise_if_cancelled()
-        p = centred_ifft2(replace_amplitudes(centred_fft2(u), y, mask)).real
-        if i < iterations - settle:
-            u = torch.where(inside & (p >= low) & (p <= high), p, u - beta * p)
-        else:
-            u = torch.where(inside, p.clamp(low, high), torch.zeros_like(p))
-    return operator.image(crop(u, measurement.image_shape).clamp(low, high)).contiguous()
+
+    def update(u: torch.Tensor, p: torch.Tensor, frame: Frame) -> torch.Tensor:
+        return torch.where(frame.allows(p), p, u - beta * p)
+
+    return restarted(measurement, update, Restarts(restarts, iterations, settle, seed), observer)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from sampler_lab.diffusion.observer import Observer
 from sampler_lab.operators import GaussianNoise, Measurement, PhaseRetrieval
 from sampler_lab.operators.classical.error_reduction import error_reduction
 from sampler_lab.operators.classical.hybrid_input_output import best_channels, hybrid_input_output
+from sampler_lab.operators.classical.raar import relaxed_reflections
 
 
 def residual(u, measurement):
@@ -62,15 +63,21 @@ def test_black_stays_finite():
     assert error_reduction(torch.zeros(1, 3, 16, 16), measurement).abs().max() == 0
 
 
+EVERY_PROJECTION = pytest.mark.parametrize(
+    "project", [hybrid_input_output, relaxed_reflections], ids=lambda function: function.__name__
+)
+
+
 def psnr(image, reference):
     return -10 * ((image - reference) / 2).square().mean().log10().item()
 
 
-def test_hio_solves_an_easy_problem():
+@EVERY_PROJECTION
+def test_an_easy_problem_is_solved(project):
     """No noise, twice the samples per axis, an object that leaves most of its frame empty."""
     truth = disc(16, 5.0)
     measurement = PhaseRetrieval(oversample=4.0, noise=GaussianNoise(0.0)).measure(truth, 0)
-    images = hybrid_input_output(measurement, restarts=4, iterations=400, seed=1)
+    images = project(measurement, restarts=4, iterations=400, seed=1)
     assert images.shape == (4, 3, 16, 16)
     assert images.abs().max() <= 1
     flat = measurement.residual(truth.mean((2, 3), keepdim=True).expand_as(truth))
@@ -79,12 +86,13 @@ def test_hio_solves_an_easy_problem():
     assert measurement.residual(chosen) <= measurement.residual(images).min() * (1 + 1e-5)
 
 
-def test_restart_k_does_not_depend_on_their_number():
+@EVERY_PROJECTION
+def test_restart_k_does_not_depend_on_their_number(project):
     measurement = PhaseRetrieval().measure(picture(), 0)
-    two = hybrid_input_output(measurement, restarts=2, iterations=20, settle=5)
-    three = hybrid_input_output(measurement, restarts=3, iterations=20, settle=5)
+    two = project(measurement, restarts=2, iterations=20, settle=5)
+    three = project(measurement, restarts=3, iterations=20, settle=5)
     torch.testing.assert_close(two, three[:2], rtol=0, atol=1e-4)
-    other = hybrid_input_output(measurement, restarts=2, iterations=20, settle=5, seed=1)
+    other = project(measurement, restarts=2, iterations=20, settle=5, seed=1)
     assert (two - other).abs().max() > 0.1
 
 
@@ -100,14 +108,16 @@ def test_best_channels_takes_and_turns_each_channel():
     assert torch.equal(best_channels(torch.cat([bad, good]), measurement), grey)
 
 
-def test_settling_alone_is_error_reduction_with_limits():
+@EVERY_PROJECTION
+def test_settling_alone_is_error_reduction_with_limits(project):
     measurement = PhaseRetrieval().measure(picture(), 0)
-    images = hybrid_input_output(measurement, restarts=1, iterations=25, settle=25)
-    start = hybrid_input_output(measurement, restarts=1, iterations=1, settle=1)
+    images = project(measurement, restarts=1, iterations=25, settle=25)
+    start = project(measurement, restarts=1, iterations=1, settle=1)
     assert measurement.residual(images) < measurement.residual(start)
 
 
-def test_every_iteration_can_be_cancelled():
+@EVERY_PROJECTION
+def test_every_iteration_can_be_cancelled(project):
     class Cancel(Observer):
         asked = 0
 
@@ -117,17 +127,17 @@ def test_every_iteration_can_be_cancelled():
                 raise InterruptedError
 
     measurement, cancel = PhaseRetrieval().measure(picture(), 0), Cancel()
-    hybrid_input_output(measurement, restarts=1, iterations=7, settle=2, observer=cancel)
+    project(measurement, restarts=1, iterations=7, settle=2, observer=cancel)
     assert cancel.asked == 7
     with pytest.raises(InterruptedError):
-        hybrid_input_output(measurement, restarts=1, iterations=7, settle=2, observer=cancel)
+        project(measurement, restarts=1, iterations=7, settle=2, observer=cancel)
     assert cancel.asked == 8
 
 
 @pytest.mark.parametrize("wrong", [{"restarts": 0}, {"iterations": 0, "settle": 0}, {"iterations": 5, "settle": 6}])
 def test_refuses_numbers(wrong):
     with pytest.raises(ValueError, match=r"restarts and iterations must be 1 or more"):
-        hybrid_input_output(PhaseRetrieval().measure(picture(), 0), **wrong)
+        project(PhaseRetrieval().measure(picture(), 0), **wrong)
 
 
 def test_refuses_another_operator():
