@@ -134,8 +134,9 @@ def test_every_iteration_can_be_cancelled(project):
     assert cancel.asked == 8
 
 
+@EVERY_PROJECTION
 @pytest.mark.parametrize("wrong", [{"restarts": 0}, {"iterations": 0, "settle": 0}, {"iterations": 5, "settle": 6}])
-def test_refuses_numbers(wrong):
+def test_refuses_numbers(project, wrong):
     with pytest.raises(ValueError, match=r"restarts and iterations must be 1 or more"):
         project(PhaseRetrieval().measure(picture(), 0), **wrong)
 
