@@ -16,23 +16,32 @@ The numbers that belong to a prior are a :class:`Calibration`; ``docs/recipe.md`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
+import torch
+
+from ..diffusion.observer import SILENT, Observer, Observers
 from ..diffusion.options import Option
+from ..diffusion.parameterization import parameterization_of
+from ..diffusion.particle_noise import ParticleNoise
+from ..operators import Measurement
+from ..posterior.autoencoder import Encoder
 from ..posterior.data_steps.in_stages import InStages
 from ..posterior.data_steps.joint_fit import JointFit
 from ..posterior.data_steps.pixel import PixelStep
-from ..posterior.decoding import Decoding
+from ..posterior.decoding import Decoder, Decoding
 from ..posterior.estimates.tweedie import Tweedie
 from ..posterior.method import Method
 from ..posterior.moves.blind_choice import BlindChoice
 from ..posterior.moves.off_decoder import OffDecoder
 from ..posterior.moves.pruning import Pruning
 from ..schedulers.search import SearchLevels
+from .latent_daps import sample_latent_daps
 
-__all__ = ["CALIBRATIONS", "EFFORT", "Calibration", "recipe"]
+__all__ = ["CALIBRATIONS", "EFFORT", "Calibration", "Reconstruction", "recipe", "reconstruct"]
 
 EFFORT = Option(
     "effort",
@@ -85,6 +94,67 @@ def recipe(
     ]
     last = [c.off_decoder, c.choice] if weight > 0 else []
     return Method(Tweedie(), step, (*(moves if weight > 0 else []), *last), decoding=decoding or Decoding())
+
+
+class _Result(Observer):
+    """Keeps the pictures that a run shows last."""
+
+    listens = True
+
+    def images(self, particles: Sequence[int], images: torch.Tensor) -> None:
+        """The particles as they are now."""
+        self.names, self.pictures = list(particles), images
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """pictures: ``[K, 3, H, W]`` in [-1, 1], the likeliest first; latents: ``[K, ...]``; names: of the particles."""
+
+    pictures: torch.Tensor
+    latents: torch.Tensor
+    names: list[int]
+
+
+def reconstruct(
+    model: Callable[..., torch.Tensor],
+    measurement: Measurement,
+    decoder: Decoder,
+    encoder: Encoder,
+    latent_shape: tuple[int, ...],
+    effort: int = EFFORT.default,  # type: ignore[assignment]
+    seed: int = 0,
+    **settings: Any,
+) -> Reconstruction:
+    """Find the picture that was measured.
+
+    Args:
+        model: denoiser, called as ``model(x, sigma, **extra_args)`` with sigma ``[N]``; it says its parameterization.
+        decoder, encoder: latents in the model's scale to images in [-1, 1], differentiable, and back.
+        latent_shape: of one latent, ``(c, h, w)``.
+        seed: of all noise; particle k's does not depend on how many there are.
+        settings: ``calibration``, ``method`` (instead of the recipe for this effort), ``extra_args``, ``observer``.
+    """
+    calibration = settings.pop("calibration", None) or CALIBRATIONS["emoji_64"]
+    method = settings.pop("method", None) or recipe(effort, calibration)
+    extra_args = {"seed": seed, **settings.pop("extra_args", {})}
+    result = _Result()
+    parameterization = parameterization_of(model)
+    sigmas = parameterization.sigma_from_ve(calibration.levels.sigmas())
+    noise = ParticleNoise(seed, "start")(measurement.y.new_empty((effort, *latent_shape), dtype=torch.float32))
+    latents = sample_latent_daps(
+        model,
+        parameterization.noise_deviation(float(sigmas[0])) * noise,
+        sigmas,
+        extra_args,
+        disable=True,
+        measurement=measurement,
+        decoder=decoder,
+        encoder=encoder,
+        method=method,
+        observer=Observers(result, settings.pop("observer", SILENT)),
+        **settings,
+    )
+    return Reconstruction(result.pictures, latents, result.names)
 
 
 #: By name. Made by ``lab.py bench calibrate``.
