@@ -1,19 +1,22 @@
 """The experiments. Adding one is adding an entry here; ``lab.py experiment NAME`` then runs it.
 
 exp0 is the baseline; exp1, exp2 and exp4 each add one part to the one before, so that a difference has one cause; exp3
-asks why one starts with four; exp5 has what paid (docs/experiments.md). langevin and no_class are what the benchmark
-compares with it (docs/benchmarks/latent_daps.md).
+asks why one starts with four; exp5 has what paid (docs/experiments.md). exp6 is the recipe and exp7 the recipe without
+each of its parts (docs/recipe.md). langevin and no_class are what the benchmark compares with it
+(docs/benchmarks/latent_daps.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
+from ..labkit import places
 from .experiment import Experiment
 from .options import Value
 
-__all__ = ["BASELINE", "EXPERIMENTS", "catalogued"]
+__all__ = ["BASELINE", "BASELINES", "EXPERIMENTS", "catalogued"]
 
 #: What every experiment sets, whatever the workflow was saved with.
 BASELINE: Mapping[str, Value] = MappingProxyType(
@@ -29,6 +32,38 @@ BASELINE: Mapping[str, Value] = MappingProxyType(
 REPULSION = {"Repulsion.rho": 0.04}
 #: t = 200 of 1000 is after 80 % of the steps.
 PRUNING = {"Pruning.keep": 2, "Pruning.progress": 0.8}
+
+#: What the recipe's experiments set, whatever their workflow was saved with.
+RECIPE: Mapping[str, Value] = MappingProxyType(
+    {"PhaseRetrievalSampler.effort": 16, "PhaseRetrievalSampler.seed": 42, "Measure.seed": 42}
+)
+PARTS: Mapping[str, Value] = MappingProxyType(
+    {"Particles.particles": 16, "RandomNoise.noise_seed": 42, "Measure.seed": 42}
+)
+#: By workflow: what each of its experiments sets.
+BASELINES: Mapping[Path, Mapping[str, Value]] = MappingProxyType(
+    {places.LATENT_DAPS_TEMPLATE: BASELINE, places.MAIN_TEMPLATE: RECIPE, places.PARTS_TEMPLATE: PARTS}
+)
+#: Of the recipe from its parts: what leaves each of them out.
+PARTS_OFF: Mapping[str, tuple[str, Mapping[str, Value]]] = MappingProxyType(
+    {
+        "edge_map": (
+            "its edge map",
+            {"PixelDataStep.flat_share": 1.0, "JointFitDataStep.flat_share": 1.0},
+        ),
+        "feedback": ("its error feedback", {"PixelDataStep.feedback": 0.0}),
+        "joint_fit": ("its joint fit, the only decoder gradients", {"JointFitDataStep.steps": 0}),
+        "pruning": ("its prunings", {"Pruning.keep": 0}),
+        "prior_error": ("the model's opinion in its blind choice", {"BlindChoice.prior_weight": 0.0}),
+    }
+)
+
+
+def _without(part: str) -> Experiment:
+    what, options = PARTS_OFF[part]
+    question = f"What does the recipe find without {what}?"
+    return Experiment(f"exp7_{part}", question, {**PARTS, **options}, places.PARTS_TEMPLATE)
+
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
     {
@@ -66,6 +101,11 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 "What do Langevin chains find that are not told the class of the picture?",
                 {**BASELINE, "LatentDAPS.preset": "emoji_langevin", "EmojiPrompt.class_name": "none"},
             ),
+            Experiment("exp6", "What does the recipe find?", RECIPE, places.MAIN_TEMPLATE),
+            Experiment(
+                "exp7", "The same from its parts: with all of them, what does it find?", PARTS, places.PARTS_TEMPLATE
+            ),
+            *(_without(part) for part in PARTS_OFF),
         )
     }
 )

@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ..labkit import places
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--retired", action="store_true", help="with emoji: also those near a training picture")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go")
     parser.add_argument("--server", metavar="URL", help="a running ComfyUI with this pack, instead of one of our own")
-    parser.add_argument("--workflow", type=Path, default=places.MAIN_TEMPLATE, metavar="FILE")
+    parser.add_argument("--workflow", type=Path, metavar="FILE", help="a graph in place of the experiment's own")
     parser.add_argument("--comfyui", type=Path, metavar="PATH", help="use this ComfyUI instead of the lab's own")
     parser.add_argument("--host-version", metavar="VERSION", help="the ComfyUI that the lab fetches")
     parser.add_argument("--base", type=Path, default=places.BASE, help=argparse.SUPPRESS)
@@ -118,7 +119,7 @@ def _asked_for(asked: argparse.Namespace) -> Experiment:
     known = catalogued(asked.name)
     given = {name: value for name in KNOWN_NAMES if (value := getattr(asked, name)) is not None}
     options = with_known_names(known.options, given)
-    return Experiment(known.name, known.question, {**options, **_set_options(asked.set)})
+    return replace(known, options={**options, **_set_options(asked.set)}, workflow=asked.workflow or known.workflow)
 
 
 def _set_options(texts: Sequence[str]) -> Mapping[str, Value | list[Value]]:
@@ -133,12 +134,13 @@ def _set_options(texts: Sequence[str]) -> Mapping[str, Value | list[Value]]:
 
 def _run(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
-    points = _asked_for(asked).points
+    experiment = _asked_for(asked)
+    points = experiment.points
     if asked.images == "emoji":
         pictures = emoji_pictures(asked.count, asked.start, asked.glyphs, asked.retired)
     else:
         pictures = folder_pictures(Path(asked.images), asked.count, asked.start)
-    read_workflow(asked.workflow)
+    read_workflow(experiment.workflow)
 
     console = Console()
     if not asked.server and not any(jobs_left(point, pictures, asked.out, asked.start) for point in points):
@@ -147,7 +149,7 @@ def _run(arguments: Sequence[str]) -> int:
             console.line(f"{len(pictures)} of {len(pictures)} images are in {place}: nothing to do.")
         return 0
     with _client(asked) as (client, server):
-        queue = PromptQueue(client, load_template(asked.workflow, client.object_info()))
+        queue = PromptQueue(client, load_template(experiment.workflow, client.object_info()))
         for point in points:
             queue.check(point)
         return max(_point(console, queue, point, pictures, asked, server) for point in points)
@@ -190,9 +192,10 @@ def _point(
 
 def _options(asked: argparse.Namespace) -> int:
     """Print what can be set."""
-    read_workflow(asked.workflow)
+    workflow = asked.workflow or places.LATENT_DAPS_TEMPLATE
+    read_workflow(workflow)
     with _client(asked) as (client, _):
-        print("\n".join(option_lines(load_template(asked.workflow, client.object_info()))))
+        print("\n".join(option_lines(load_template(workflow, client.object_info()))))
     return 0
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from ..labkit import places
 from .options import Value, canonical
 
 __all__ = ["Experiment"]
@@ -19,11 +21,13 @@ class Experiment:
     name: of its folder among the results. question: what it asks, a sentence.
     options: by dotted name (``"Pruning.keep"``, see ``options.py``) what it sets; the rest is as in the workflow.
         A list of values is a grid: the experiment is run with each of them, and with each combination of several lists.
+    workflow: the template that it runs, unless the command names another one.
     """
 
     name: str
     question: str
     options: Mapping[str, Value | Sequence[Value]]
+    workflow: Path = places.LATENT_DAPS_TEMPLATE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", {canonical(name): value for name, value in self.options.items()})
@@ -38,7 +42,8 @@ class Experiment:
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             words = [f"{name.rpartition('.')[2]} {value}" for name, value in point.items()]
-            found.append(Experiment(" ".join([self.name, *words]), self.question, {**self.options, **point}))
+            name = " ".join([self.name, *words])
+            found.append(replace(self, name=name, options={**self.options, **point}))
         return found
 
     def to_dict(self) -> dict[str, Any]:

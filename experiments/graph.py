@@ -1,7 +1,7 @@
 """The graph of one run: a workflow as the queue takes it, with a picture and the options of an experiment put in.
 
-Nodes are found by their types, so any workflow will do that has one LatentDAPS Sampler, one Measure (whose image is the
-one that is replaced) and one Compare To Reference; the template "01 Phase retrieval" is the usual one.
+Nodes are found by their types, so any workflow will do that has one LatentDAPS or Phase Retrieval Sampler, one Measure
+(whose image is the one that is replaced) and one Compare To Reference. An experiment says which one it runs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ __all__ = ["Template", "load_template", "prompt_of", "read_workflow"]
 
 #: What the picture says in place of the workflow, unless an experiment sets it.
 CLASS_NAME = "EmojiPrompt.class_name"
+#: Of a workflow one, whose run is recorded.
+SAMPLERS = ("SamplerLabLatentDAPS", "SamplerLabPhaseRetrievalSampler")
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,8 @@ def prompt_of(
             that it does not allow.
     """
     prompt = copy.deepcopy(template.graph)
-    measure, sampler, compare = (
-        _only(prompt, name) for name in ("SamplerLabMeasure", "SamplerLabLatentDAPS", "SamplerLabCompareToReference")
-    )
+    measure, compare = (_only(prompt, name) for name in ("SamplerLabMeasure", "SamplerLabCompareToReference"))
+    sampler = _only(prompt, *SAMPLERS)
     prompt[_source(prompt, measure)] = _picture_node(picture, uploaded)
     if CLASS_NAME not in options:
         _tell_class(prompt, picture.label)
@@ -165,8 +166,9 @@ def _all(prompt: Prompt, node_type: str) -> list[str]:
     return [key for key, node in prompt.items() if node["class_type"] == node_type]
 
 
-def _only(prompt: Prompt, node_type: str) -> str:
-    found = _all(prompt, node_type)
+def _only(prompt: Prompt, *node_types: str) -> str:
+    found = [key for node_type in node_types for key in _all(prompt, node_type)]
     if len(found) != 1:
-        raise ValueError(f"the workflow has {len(found)} nodes of type {node_type}; an experiment needs exactly one.")
+        kinds = " or ".join(node_types)
+        raise ValueError(f"the workflow has {len(found)} nodes of type {kinds}; an experiment needs exactly one.")
     return found[0]

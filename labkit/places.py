@@ -13,12 +13,14 @@ __all__ = [
     "HOSTS",
     "LAB",
     "LAB_REQUIREMENTS",
+    "LATENT_DAPS_TEMPLATE",
     "MAIN_HOST",
     "MAIN_TEMPLATE",
     "OLDEST_HOST",
     "OUTPUT",
     "PACK_NAME",
     "PACK_REQUIREMENTS",
+    "PARTS_TEMPLATE",
     "ROOT",
     "RUNNING",
     "TEMPLATES",
@@ -36,8 +38,11 @@ BASE = LAB / "base"
 CACHE = LAB / "cache"
 OUTPUT = ROOT / "output"
 TEMPLATES = ROOT / "example_workflows"
-#: The one that `demo` and experiments run. The editor shows file names as titles, so they are words.
+#: The one that `demo` runs. The editor shows file names as titles, so they are words.
 MAIN_TEMPLATE = TEMPLATES / "01 Phase retrieval (start here).json"
+#: The published method, and our own taken apart: what experiments run.
+LATENT_DAPS_TEMPLATE = TEMPLATES / "13 LatentDAPS, the published method.json"
+PARTS_TEMPLATE = TEMPLATES / "14 The recipe from its parts.json"
 BENCHMARKS = ROOT / "benchmarks"
 PACK_REQUIREMENTS = ROOT / "requirements.txt"
 LAB_REQUIREMENTS = ROOT / "labkit" / "requirements-lab.txt"

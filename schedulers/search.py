@@ -30,7 +30,7 @@ class SearchLevels(Options):
     sigma_low: float = option(0.25, "Noise level where the search ends and the fit begins.", step=0.01, **LIMITS)
     sigma_last: float = option(0.05, "Last noise level before 0.", step=0.01, **LIMITS)
     search_steps: int = option(
-        30, "Noise levels from sigma_high to sigma_low; time grows with them.", minimum=2, maximum=10_000
+        20, "Noise levels from sigma_high to sigma_low; time grows with them.", minimum=2, maximum=10_000
     )
     fit_steps: int = option(3, "Noise levels below sigma_low. 0: none.", minimum=0, maximum=10_000)
 

@@ -95,7 +95,7 @@ def test_mutated_records_are_read_right_or_named(good, tmp_path):
         if k % 40 == 0:
             for draw in PLOTS.values():
                 draw(runs)
-    assert accepted > MUTANTS // 10
+    assert accepted > MUTANTS // 20, "else the tables below were hardly tried"
     assert named > MUTANTS // 2
 
 

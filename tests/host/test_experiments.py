@@ -39,7 +39,7 @@ QUICK = {**BASELINE, "Particles.particles": 2, "AnnealingScheduler.steps": 3}
 
 @pytest.fixture
 def template(object_info):
-    template = load_template(places.MAIN_TEMPLATE, object_info)
+    template = load_template(places.LATENT_DAPS_TEMPLATE, object_info)
     for node in template.graph.values():
         if node["class_type"] == "SamplerLabLatentDAPS":
             node["inputs"]["mcmc_steps"] = 1
@@ -160,7 +160,7 @@ def test_a_server_that_dies_is_reported_and_nothing_finished_is_lost(comfyui, tm
     pictures = emoji_pictures(3, 0)
     with Server(comfyui, base=base) as server:
         client = Client(server.url, timeout=10)
-        template = load_template(places.MAIN_TEMPLATE, client.object_info())
+        template = load_template(places.LATENT_DAPS_TEMPLATE, client.object_info())
         go(client, template, pictures[:1], tmp_path)
         server.stop()
         outcome, _ = go(client, template, pictures, tmp_path)

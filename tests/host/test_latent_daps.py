@@ -17,14 +17,14 @@ from operator_problems import picture
 from PIL import Image, ImageChops
 from sampler_lab.instruments.record import load_metrics
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed, RunInterrupted
-from sampler_lab.labkit.places import MAIN_TEMPLATE
+from sampler_lab.labkit.places import LATENT_DAPS_TEMPLATE
 from sampler_lab.labkit.workflow import to_api
 from sampler_lab.operators import PhaseRetrieval
 from sampler_lab.schedulers import poly_rho
 
 pytestmark = pytest.mark.host
 
-TEMPLATE = MAIN_TEMPLATE
+TEMPLATE = LATENT_DAPS_TEMPLATE
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from editor import READY, not_of_the_editor, renderer
 from PIL import Image
 from sampler_lab.host.live_view import EVENT, LiveView
 from sampler_lab.instruments.record import RunRecord, load_metrics
-from sampler_lab.labkit.places import MAIN_TEMPLATE, PACK_NAME
+from sampler_lab.labkit.places import LATENT_DAPS_TEMPLATE, PACK_NAME
 
-TEMPLATE = MAIN_TEMPLATE
+TEMPLATE = LATENT_DAPS_TEMPLATE
 VIEW = ".sampler-lab-run"
 PROPERTY = "sampler_lab_run"
 

@@ -10,7 +10,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 from sampler_lab.labkit.outcome import PromptRefused, RunFailed
-from sampler_lab.labkit.places import MAIN_TEMPLATE
+from sampler_lab.labkit.places import LATENT_DAPS_TEMPLATE
 from sampler_lab.labkit.workflow import to_api
 
 pytestmark = pytest.mark.host
@@ -34,7 +34,7 @@ class Graph:
 
     def __init__(self, client, object_info):
         self.client = client
-        self.prompt = to_api(json.loads(MAIN_TEMPLATE.read_text(encoding="utf-8")), object_info)
+        self.prompt = to_api(json.loads(LATENT_DAPS_TEMPLATE.read_text(encoding="utf-8")), object_info)
         self.only("SamplerLabAnnealingScheduler")["steps"] = 3
         self.only("SamplerLabParticles")["particles"] = 3
 
