@@ -8,7 +8,8 @@ left; and a last word of the measurement in pixels:
    tell, half of the particles go on; after 0.25 a quarter.
 2. Joint fit (levels 0.2, 0.1, 0.05): the latent and what its decoder cannot draw, together
    (``posterior/data_steps/joint_fit.py``): the only gradients.
-3. Off the decoder (``posterior/moves/off_decoder.py``), and the blind choice (``posterior/moves/blind_choice.py``).
+3. Off the decoder (``posterior/moves/off_decoder.py``), the blind choice (``blind_choice.py``), the mean of those that
+   agree with it (``consensus.py``), the way round that the model believes (``upright.py``).
 
 The numbers that belong to a prior are a :class:`Calibration`; ``docs/recipe.md`` derives and measures all of it.
 """
@@ -36,8 +37,10 @@ from ..posterior.decoding import Decoder, Decoding
 from ..posterior.estimates.tweedie import Tweedie
 from ..posterior.method import Method
 from ..posterior.moves.blind_choice import BlindChoice
+from ..posterior.moves.consensus import Consensus
 from ..posterior.moves.off_decoder import OffDecoder
 from ..posterior.moves.pruning import Pruning
+from ..posterior.moves.upright import Upright
 from ..schedulers.search import SearchLevels
 from .latent_daps import sample_latent_daps
 
@@ -67,6 +70,8 @@ class Calibration:
     fit: JointFit = field(default_factory=JointFit)
     off_decoder: OffDecoder = field(default_factory=OffDecoder)
     choice: BlindChoice = field(default_factory=BlindChoice)
+    consensus: Consensus = field(default_factory=Consensus)
+    upright: Upright = field(default_factory=Upright)
 
 
 def recipe(
@@ -92,7 +97,7 @@ def recipe(
         Pruning(keep=math.ceil(effort / 2), mode="residual", sigma=c.sigma_prune),
         Pruning(keep=math.ceil(effort / 4), mode="residual", sigma=sigma_low * 1.0001),
     ]
-    last = [c.off_decoder, c.choice] if weight > 0 else []
+    last = [c.off_decoder, c.choice, c.consensus, c.upright] if weight > 0 else []
     return Method(Tweedie(), step, (*(moves if weight > 0 else []), *last), decoding=decoding or Decoding())
 
 

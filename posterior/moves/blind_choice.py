@@ -11,6 +11,7 @@ with the same :math:`\varepsilon` for all particles, or the noise would decide. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,7 +60,10 @@ class BlindChoice(Move):
         likelihood = level.likelihood
         images = likelihood.evaluate(z0, precisely=True).images
         misfit = likelihood.residual_of_pictures(images) / max(likelihood.measurement.noise_floor, 1e-30)
-        doubt = prior_error(particles, z0, level) if self.prior_weight > 0 else torch.zeros_like(misfit)
+        doubt = torch.zeros_like(misfit)
+        if self.prior_weight > 0:
+            noise = ParticleNoise(particles.seed, "blind choice")(z0[:1])
+            doubt = prior_error(particles, z0, level, SIGMAS, [noise])
         score = misfit + self.prior_weight * doubt
         order = score.nan_to_num(nan=torch.inf).argsort(stable=True).tolist()
         level.report(
@@ -75,13 +79,20 @@ class BlindChoice(Move):
         return z0[order]
 
 
-def prior_error(particles: Particles, z: torch.Tensor, level: Level) -> torch.Tensor:
-    """q of clean latents ``[N, ...]``, ``[N]``."""
-    noise = ParticleNoise(particles.seed, "blind choice")(z[:1])
+def prior_error(
+    particles: Particles, z: torch.Tensor, level: Level, sigmas: Sequence[float], noises: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """q of clean latents ``[N, ...]``, one per particle: ``[N]``, the mean over ``noises``.
+
+    Args:
+        sigmas: VE levels at which the model is asked.
+        noises: standard normal, each ``[N, ...]``, or ``[1, ...]`` for the same in every row.
+    """
     total = z.new_zeros(len(z))
     p = level.parameterization
-    for sigma_ve in SIGMAS:
-        sigma = p.sigma_from_ve(z.new_tensor(sigma_ve))
-        denoised = particles.denoise(p.alpha(sigma) * z + p.noise_deviation(sigma) * noise, sigma)
-        total = total + (z - denoised).square().flatten(1).mean(1) / sigma_ve**2
-    return total
+    for noise in noises:
+        for sigma_ve in sigmas:
+            sigma = p.sigma_from_ve(z.new_tensor(sigma_ve))
+            denoised = particles.denoise(p.alpha(sigma) * z + p.noise_deviation(sigma) * noise, sigma)
+            total = total + (z - denoised).square().flatten(1).mean(1) / sigma_ve**2
+    return total / len(noises)

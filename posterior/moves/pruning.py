@@ -22,7 +22,7 @@ from ..level import Level, step_at
 from ..part import Move
 from ..particles import Particles
 from .selection import best, diverse, resample
-from .symmetric_distance import symmetric_distance
+from .symmetric_distance import rms_of_psnr, symmetric_distance
 
 __all__ = ["MODES", "Pruned", "Pruning", "prune"]
 
@@ -192,8 +192,8 @@ def _distances(images: torch.Tensor, symmetries: Sequence[Symmetry], shifts: boo
 
 
 def _near(options: Pruning) -> float:
-    """``duplicate_psnr`` as a distance of images in [-1, 1], whose peak-to-peak range is 2."""
-    return 2 * 10 ** (-options.duplicate_psnr / 20)
+    """``duplicate_psnr`` as a distance."""
+    return rms_of_psnr(options.duplicate_psnr)
 
 
 def _reason(

@@ -8,7 +8,12 @@ import torch
 
 from ...operators import Symmetry
 
-__all__ = ["symmetric_distance"]
+__all__ = ["rms_of_psnr", "symmetric_distance"]
+
+
+def rms_of_psnr(psnr: float) -> float:
+    """The root-mean-square difference of two images in [-1, 1] that are this many dB apart: their range is 2."""
+    return 2 * 10 ** (-psnr / 20)
 
 
 def symmetric_distance(
