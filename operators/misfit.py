@@ -81,8 +81,8 @@ class Tabulated:
     def __call__(self, amplitude: torch.Tensor) -> torch.Tensor:
         """Linear between the points; beyond the largest the last value."""
         place = (amplitude / self._largest).clamp(0, 1).sqrt() * (self.POINTS - 1)
-        below = place.long().clamp_max(self.POINTS - 2)
-        values = self._values.to(amplitude.device)
+        below = place.long().clamp(0, self.POINTS - 2)  # NaN as a whole number is none of a table's places
+        values = self._values.to(amplitude)
         return torch.lerp(values[below], values[below + 1], place - below)
 
 

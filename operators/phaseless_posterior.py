@@ -81,7 +81,7 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
             iterations,
             None if start is None else self._operator.object(start),
             momentum,
-        )
+        ).to(x0)
         if u.shape == x0.shape:
             return self._operator.image(u)
         # Only the mean of the channels is seen: their errors are alike, so each moves as the mean does.
