@@ -85,22 +85,24 @@ class JointFit(DataStep):
         if not self.is_active:
             return z0_hat
         level.observer.enter("fit")
-        decoding = level.likelihood.autoencoder.decoding
-        fitted = [_Fit(self, chunk, level) for chunk in decoding.chunks(z0_hat)]
+        chunks = level.likelihood.autoencoder.decoding.chunks
+        free = particles.free(torch.ones_like(z0_hat))
+        fitted = [_Fit(self, z, may_move, level) for z, may_move in zip(chunks(z0_hat), chunks(free), strict=True)]
         z0 = torch.cat([fit.run() for fit in fitted])
         images = torch.cat([fit.images for fit in fitted])
         level.seen = Evaluation(level.likelihood.residual_of_images(images), images)
-        return z0_hat + particles.free(z0 - z0_hat)
+        return z0
 
 
 class _Fit:
     """Adam on the latents of one chunk.
 
+    free: 1 where a latent may move, 0 where it is given; shaped like them.
     images: what the latest step decoded.
     """
 
-    def __init__(self, options: JointFit, z0_hat: torch.Tensor, level: Level) -> None:
-        self._options, self._z0_hat, self._level = options, z0_hat, level
+    def __init__(self, options: JointFit, z0_hat: torch.Tensor, free: torch.Tensor, level: Level) -> None:
+        self._options, self._z0_hat, self._free, self._level = options, z0_hat, free, level
         self._width = prior_width(level.sigma_ve, "capped")
         self.images: torch.Tensor = z0_hat
 
@@ -115,7 +117,8 @@ class _Fit:
             gradient = o.weight * gradient + (z - self._z0_hat) / self._width**2
             mean = o.beta1 * mean + (1 - o.beta1) * gradient
             square = o.beta2 * square + (1 - o.beta2) * gradient.square()
-            z = z - step_size * (mean / (1 - o.beta1**t)) / ((square / (1 - o.beta2**t)).sqrt() + 1e-8)
+            step = (mean / (1 - o.beta1**t)) / ((square / (1 - o.beta2**t)).sqrt() + 1e-8)
+            z = z - step_size * step * self._free
         return z
 
     def _cotangent(self, images: torch.Tensor) -> torch.Tensor:
