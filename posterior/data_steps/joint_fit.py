@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 
 from ...diffusion.options import option, option_like
-from ..level import Level
+from ..level import LARGEST_SPACING_SIGMA, Level
 from ..likelihood import Evaluation
 from ..part import DataStep
 from ..particles import Particles
@@ -29,6 +29,8 @@ from .pixel import PixelStep, pixel_variance
 __all__ = ["JointFit"]
 
 _PIXEL = {each.name: each for each in PixelStep.options()}
+#: Of a pixel, in units of the noise's own: the gradient is a difference over it, and flat areas without it have none.
+LEAST_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class _Fit:
     def run(self) -> torch.Tensor:
         """The fitted latents."""
         o, z = self._options, self._z0_hat
-        step_size = o.learning_rate * self._level.sigma_ve
+        step_size = o.learning_rate * min(self._level.sigma_ve, LARGEST_SPACING_SIGMA)
         mean, square = torch.zeros_like(z), torch.zeros_like(z)
         for t in range(1, o.steps + 1):
             self._level.observer.raise_if_cancelled()
@@ -126,7 +128,8 @@ class _Fit:
         o, pixels = self._options, self._level.likelihood.of_pixels
         if not hasattr(self, "_variance"):
             self._error = pixels.error(images)
-            self._variance = pixel_variance(images, self._error.variance, o.spread, o.flat_share)
+            variance = pixel_variance(images, self._error.variance, o.spread, o.flat_share)
+            self._variance = variance.clamp_min(LEAST_VARIANCE * pixels.noise_variance)
             self._mean = pixels.mean(images, self._error, self._variance, o.start_iterations, momentum=False)
         else:
             self._mean = pixels.mean(
