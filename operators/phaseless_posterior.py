@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..diffusion.observer import SILENT, Observer
 from ..diffusion.tensors import per_row
 from .amplitude_noise import amplitude_noise
 from .classical.error_reduction import amplitudes, phase_retrieval_of
@@ -33,10 +34,11 @@ class SpectrumError(ErrorEstimate):
 class PhaselessPosterior(PixelPosterior[SpectrumError]):
     """Of pictures ``[N, 3, H, W]`` in [-1, 1] that one measurement by phase retrieval is about."""
 
-    def __init__(self, measurement: Measurement) -> None:
+    def __init__(self, measurement: Measurement, observer: Observer = SILENT) -> None:
+        """``observer`` is asked before every iteration whether the run is cancelled."""
         operator = phase_retrieval_of(measurement)
         y = amplitudes(measurement)
-        self._operator = operator
+        self._operator, self._observer = operator, observer
         self._slope = 0.5 if operator.signal_range == "0..1" else 1.0  # of the object in the image
         self._limits = (0.0, 1.0) if operator.signal_range == "0..1" else (-1.0, 1.0)
         self._data = HalfSpectrum.of(measurement, y)
@@ -88,4 +90,8 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
         return (x0 + (u - u0) / self._slope).clamp(-1, 1)
 
     def _expected(self, error: SpectrumError) -> Callable[[torch.Tensor], torch.Tensor]:
-        return lambda u: soft_error_reduction(u, self._data, error.v)
+        def expected(u: torch.Tensor) -> torch.Tensor:
+            self._observer.raise_if_cancelled()
+            return soft_error_reduction(u, self._data, error.v)
+
+        return expected
