@@ -40,6 +40,8 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
         y = amplitudes(measurement)
         self._operator, self._observer = operator, observer
         self._slope = 0.5 if operator.signal_range == "0..1" else 1.0  # of the object in the image
+        # The variance of the object's errors when those of the image's values are independent, of variance 1.
+        self._gain = self._slope**2 / (3 if operator.channels == "mean" else 1)
         self._limits = (0.0, 1.0) if operator.signal_range == "0..1" else (-1.0, 1.0)
         self._data = HalfSpectrum.of(measurement, y)
         largest = 1.25 * float(y.max()) + 1e-6
@@ -50,7 +52,7 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
             self._noise = max(operator.noise.noise_sigma**2, 1e-12)
         self._misfit = MisfitVariance(self._data, noise_square, Bands(self._data))
         self._padding = math.prod(self._data.frame) / math.prod(measurement.image_shape)
-        self.noise_variance = self._noise / self._slope**2
+        self.noise_variance = self._noise / self._gain
 
     def error(self, x0: torch.Tensor, by_band: bool = True) -> SpectrumError:
         return self._error(self._operator.object(x0), by_band)
@@ -62,7 +64,7 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
             v = self._misfit.bands.spread(bands.clamp_min(LEAST_FREQUENCY_VARIANCE * self._noise))
         else:
             v = (per_row(pixel, u0) / self._padding).expand(-1, *self._data.mean.shape)
-        return SpectrumError(pixel / self._slope**2, v)
+        return SpectrumError(pixel / self._gain, v)
 
     def mean(
         self,
@@ -74,7 +76,7 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
         momentum: bool = True,
     ) -> torch.Tensor:
         u0 = self._operator.object(x0)
-        weight = self._noise / (variance * self._slope**2)
+        weight = self._noise / (variance * self._gain)
         u = solve(
             self._expected(error),
             u0,
@@ -86,7 +88,7 @@ class PhaselessPosterior(PixelPosterior[SpectrumError]):
         ).to(x0)
         if u.shape == x0.shape:
             return self._operator.image(u)
-        # Only the mean of the channels is seen: their errors are alike, so each moves as the mean does.
+        # Only the mean of the channels is seen; each has as large a share in its error, so each moves as it does.
         return (x0 + (u - u0) / self._slope).clamp(-1, 1)
 
     def _expected(self, error: SpectrumError) -> Callable[[torch.Tensor], torch.Tensor]:
