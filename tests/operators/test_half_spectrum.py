@@ -120,8 +120,8 @@ def test_dead_pixels_of_a_pair(size, dead):
     mask = torch.fft.fftshift(mask, dim=(-2, -1)).expand_as(y)
     half, alive = half_of(size, mask, y), half_of(size, None, y)
     assert half.recorded[0, 1, 1] == 2 - len(places)
-    assert half.valid_first[0, 1, 1] == ("second" == dead)
-    assert half.valid_second[0, 1, 1] == ("first" == dead)
+    assert half.valid_first[0, 1, 1] == (dead == "second")
+    assert half.valid_second[0, 1, 1] == (dead == "first")
     expected = {"first": alive.second, "second": alive.first, "both": torch.zeros_like(alive.mean)}[dead]
     torch.testing.assert_close(half.mean[:, 1, 1], expected[:, 1, 1])
     others = torch.ones_like(half.mean, dtype=torch.bool)
