@@ -215,7 +215,7 @@ def test_with_the_approximate_trust_it_rises_by_next_to_nothing(case, limits):
 def test_momentum_reaches_the_same_fixed_point_in_fewer_rounds(limits):
     """From near to it: there are others, an object's twin to begin with."""
     plain = ahead = 0.0
-    for problem in problems(6, v=0.5):
+    for problem in problems(3, v=0.5):
         problem.weight = problem.weight.clamp_min(0.2)
         end = problem.solved(800, limits)
         torch.testing.assert_close(problem.solved(1, limits, start=end), end, rtol=0, atol=1e-10)
