@@ -1,7 +1,7 @@
 r"""How wrong is a spectrum? Its misfit tells, band by band, without the truth.
 
-Let U be the spectrum of a picture and :math:`U^* = U + E` that of the truth, E circular with :math:`E|E|^2 = v` (but for
-the four frequencies that are their own opposite, where a real object's E is real). The recorded amplitude is
+Let U be the spectrum of a picture and :math:`U^* = U + E` that of the truth, E circular with :math:`E|E|^2 = v` (but
+for the four frequencies that are their own opposite, where a real object's E is real). The recorded amplitude is
 :math:`y = |U^*| + n`. As long as v is small beside |U|², the phase error moves U sideways and only the radial half of E
 changes the amplitude: :math:`E(|U^*| - |U|)^2 = v/2 - v^2/(16|U|^2) - \dots` Noise adds its own
 :math:`\nu(|U|) = E\,n^2`, so
