@@ -2,7 +2,7 @@
 
 One variance stands for the noise of all amplitudes. Amplitudes have it, and so have the roots of counts. The roots of
 intensities with Gaussian noise do not: where the noise drowns a dim intensity its root is far too large, and a picture
-that is told to have it may move away from the truth (by 1 to 18 per cent at noise of 0.05 in
+that is told to have it may move away from the truth (by up to 18 per cent at noise of 0.05 in
 ``tests/operators/test_phaseless_posterior.py``; at 0.005 it moves nearer).
 """
 
