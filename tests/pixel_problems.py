@@ -23,14 +23,14 @@ SHAPE = (3, 4, 4)
 
 
 def decoder(z):
-    """Every number of the latent becomes four pixels of mixed colours, within [-1, 1]."""
+    """Every number of the latent becomes four pixels of mixed colours, within [-0.9, 0.9]."""
     mixed = torch.einsum("dc,nchw->ndhw", MIX.to(z), z)
-    return torch.tanh(mixed).repeat_interleave(2, -2).repeat_interleave(2, -1)
+    return 0.9 * torch.tanh(0.5 * mixed).repeat_interleave(2, -2).repeat_interleave(2, -1)
 
 
 def encoder(images):
     """The latent whose picture is nearest in the mean of four pixels; the decoder's inverse on its own pictures."""
-    mixed = torch.atanh(torch.nn.functional.avg_pool2d(images, 2).clamp(-0.9999, 0.9999))
+    mixed = 2 * torch.atanh(torch.nn.functional.avg_pool2d(images / 0.9, 2).clamp(-0.98, 0.98))
     return torch.einsum("dc,nchw->ndhw", MIX.inverse().to(images), mixed)
 
 
