@@ -5,10 +5,12 @@ Latents are ``[N, 3, 4, 4]``, pictures ``[N, 3, 8, 8]``. The decoder is not line
 
 from __future__ import annotations
 
+import math
+
 import torch
 from linear_problem import gaussian_denoiser
 from one_level import level_at
-from sampler_lab.diffusion.observer import SILENT
+from sampler_lab.diffusion.observer import SILENT, Observer
 from sampler_lab.diffusion.parameterization import VE
 from sampler_lab.operators import GaussianNoise, Grey, PhaseRetrieval
 from sampler_lab.posterior.autoencoder import Autoencoder
@@ -87,3 +89,25 @@ def run(method, measurement, parameterization=VE, n=4, steps=6, x=None, extra_ar
         parameterization=parameterization,
         **{"decoder": decoder, "encoder": encoder, **arguments},
     )
+
+
+class Asking(Observer):
+    """Writes into ``events`` that it was asked; the ``last`` time it cancels."""
+
+    def __init__(self, events, last=math.inf):
+        self.events, self.last = events, last
+
+    def raise_if_cancelled(self):
+        self.events.append("asked")
+        if self.events.count("asked") == self.last:
+            raise InterruptedError
+
+
+def noted(events, name, function):
+    """The function, which writes its name into ``events`` when it is called."""
+
+    def call(values):
+        events.append(name)
+        return function(values)
+
+    return call

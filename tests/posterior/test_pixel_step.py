@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 from pixel_problems import (
+    Asking,
     decoder,
     encoder,
     grey,
     latents,
     likelihood_of,
     normal,
+    noted,
     phaseless,
     run,
     step,
@@ -227,34 +229,18 @@ def test_a_run_asks_before_every_pass_and_every_iteration():
     """Whatever comes next, it can be cancelled first; what comes after the cancel is nothing."""
     events = []
 
-    class Asked(Observer):
-        def __init__(self, last=math.inf):
-            self.last = last
-
-        def raise_if_cancelled(self):
-            events.append("asked")
-            if events.count("asked") == self.last:
-                raise InterruptedError
-
-    def noted(name, function):
-        def call(values):
-            events.append(name)
-            return function(values)
-
-        return call
-
-    def go(observer):
+    def go(last=math.inf):
         events.clear()
-        pair = {"decoder": noted("decode", decoder), "encoder": noted("encode", encoder)}
-        run(method(iterations=3), phaseless(), observer=observer, steps=2, **pair)
+        pair = {"decoder": noted(events, "decode", decoder), "encoder": noted(events, "encode", encoder)}
+        run(method(iterations=3), phaseless(), observer=Asking(events, last), steps=2, **pair)
 
-    go(Asked())
+    go()
     # The denoiser; the decoder; three iterations; the encoder, of the corrected pictures and of the others.
     once = ["asked", "asked", "decode", *["asked"] * 3, "asked", "encode", "encode"]
     assert events == 2 * once
     for last in range(1, 2 * once.count("asked") + 1):
         with pytest.raises(InterruptedError):
-            go(Asked(last))
+            go(last)
         assert events.count("asked") == last
         assert events[-1] == "asked"
 
