@@ -114,7 +114,7 @@ class Experiment:
     v: float
     size: tuple[int, int] = (24, 24)
     masked: bool = False
-    trials: int = 100
+    trials: int = 60
 
     def __post_init__(self):
         self.random = generator(5)
@@ -160,7 +160,7 @@ def test_v_of_every_band_is_unbiased(operator, masked):
     found = torch.cat([by_band, of_all[:, None]], dim=1)
     interval = 4.5 * found.std(0) / math.sqrt(len(found)) + truth.square() / (8 * experiment.a**2)
     assert bool(((found.mean(0) - truth).abs() < interval).all())
-    assert (interval / truth)[-1] < 0.04  # so that this says something
+    assert (interval / truth)[-1] < 0.06  # so that this says something
 
 
 def rice_share(v, a):
@@ -242,7 +242,7 @@ def test_the_pixels_error_is_the_mean_squared_error(settings, masked):
     operator = PhaseRetrieval(**settings, noise=GaussianNoise(0.002, clip_negative=False))
     truth = torch.rand(1, 3, *size, generator=random, dtype=torch.float64) * 2 - 1
     estimates, errors = [], []
-    for seed in range(30):
+    for seed in range(20):
         measurement = operator.measure(truth, seed)
         if masked:
             valid = torch.rand(measurement.y.shape, generator=random) > 0.3
