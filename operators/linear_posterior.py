@@ -34,13 +34,11 @@ class LinearPosterior(PixelPosterior[ErrorEstimate]):
     def __init__(self, measurement: Measurement, operator: LinearOperator) -> None:
         self._measurement, self._operator = measurement, operator
         self.noise_variance = max(measurement.noise_floor / measurement.count, 1e-12)
-        probe = torch.randint(0, 2, (PROBES, 3, *measurement.image_shape), generator=torch.Generator().manual_seed(0))
-        seen = operator(2.0 * probe.to(measurement.y) - 1)
-        seen = seen if measurement.mask is None else seen * measurement.mask
-        self._squared_norm = max(float(seen.square().sum()) / PROBES, 1e-12)
+        self._squared_norm = 0.0
 
     def error(self, x0: torch.Tensor, by_band: bool = True) -> ErrorEstimate:  # noqa: ARG002 - one variance for all
         excess = self._measurement.residual(x0) - self._measurement.noise_floor
+        self._squared_norm = self._squared_norm or self._norm_on(x0)
         return ErrorEstimate((excess / self._squared_norm).clamp_min(LEAST_VARIANCE * self.noise_variance))
 
     def mean(
@@ -71,3 +69,10 @@ class LinearPosterior(PixelPosterior[ErrorEstimate]):
 
         b = back(y - self._operator(x0))
         return x0 + root * conjugate_gradients(lambda d: d + back(self._operator(root * d)), b, torch.zeros_like(x0))
+
+    def _norm_on(self, x0: torch.Tensor) -> float:
+        """The squared Frobenius norm of A, over the valid pixels, for images like ``x0``."""
+        signs = torch.randint(0, 2, (PROBES, *x0.shape[1:]), generator=torch.Generator().manual_seed(0))
+        seen = self._operator((2.0 * signs - 1).to(x0))
+        seen = seen if self._measurement.mask is None else seen * self._measurement.mask.to(x0)
+        return max(float(seen.square().sum()) / PROBES, 1e-12)
