@@ -1,8 +1,9 @@
 r"""How wrong is a spectrum? Its misfit tells, band by band, without the truth.
 
-Let U be the spectrum of a picture and :math:`U^* = U + E` that of the truth, E circular with :math:`E|E|^2 = v`. The
-recorded amplitude is :math:`y = |U^*| + n`. As long as v is small beside |U|, the phase error moves U sideways and only
-the radial half of E changes the amplitude: :math:`E(|U^*| - |U|)^2 = v/2`. Noise adds its own
+Let U be the spectrum of a picture and :math:`U^* = U + E` that of the truth, E circular with :math:`E|E|^2 = v` (but
+for the four frequencies that are their own opposite, where a real object's E is real). The recorded amplitude is
+:math:`y = |U^*| + n`. As long as v is small beside |U|², the phase error moves U sideways and only the radial half of E
+changes the amplitude: :math:`E(|U^*| - |U|)^2 = v/2 - v^2/(16|U|^2) - \dots` Noise adds its own
 :math:`\nu(|U|) = E\,n^2`, so
 
 .. math:: v = 2\,E\big[(|U| - y)^2 - \nu(|U|)\big],
@@ -11,8 +12,10 @@ which is averaged over a band of frequencies, where v is taken as constant. Erro
 Parseval: per pixel of the image, N/n times the mean over the N frequencies of a frame in which the image has n pixels
 (the frame around it is known to be empty).
 
-Where U is all wrong (|U| as small as its error) the formula takes too little; what it is used for, the trust in phases,
-is then far from decided anyhow.
+That is unbiased where amplitudes are well above their errors and the noise (clipped: three standard deviations of it;
+counted, or as a root of intensities: ten). Elsewhere it is not. At v = |U|² it takes an eighth too little; where U is
+missing, |U| far below its error, twice what is right, and more where noise was clipped; of two unrelated spectra of one
+size 0.43 of it. What it is used for, the trust in phases, is then far from decided anyhow.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from .half_spectrum import HalfSpectrum
 
 __all__ = ["Bands", "MisfitVariance", "Tabulated"]
 
-#: Bands are this share of their radius wide, and so many samples more: 12 for a frame of 96 samples, 18 for one of 384.
+#: Bands are this share of their radius wide, and so many samples more: 13 for a frame of 96 samples, 21 for one of 384.
 RELATIVE_WIDTH, LEAST_WIDTH, FIRST_EDGE = 0.2, 1.4, 1.5
 
 
@@ -68,7 +71,8 @@ class Bands:
 class Tabulated:
     """A function of one amplitude, read from a table: :math:`\\nu(a)` is asked for millions of values at once.
 
-    The table is dense near 0 (points at the squares of even steps), where noise models bend.
+    The table is dense near 0 (points at the squares of even steps), where noise models bend. With noise of 0.05 it is
+    right within (largest + 10) millionths of the function's largest value; with less noise within as many times more.
     """
 
     POINTS = 4096
@@ -81,8 +85,8 @@ class Tabulated:
     def __call__(self, amplitude: torch.Tensor) -> torch.Tensor:
         """Linear between the points; beyond the largest the last value."""
         place = (amplitude / self._largest).clamp(0, 1).sqrt() * (self.POINTS - 1)
-        below = place.long().clamp_max(self.POINTS - 2)
-        values = self._values.to(amplitude.device)
+        below = place.long().clamp(0, self.POINTS - 2)  # NaN as a whole number is none of a table's places
+        values = self._values.to(amplitude)
         return torch.lerp(values[below], values[below + 1], place - below)
 
 

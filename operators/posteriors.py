@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..diffusion.observer import SILENT, Observer
 from .linear import LinearOperator
 from .linear_posterior import LinearPosterior
 from .measurement import Measurement
@@ -14,15 +15,15 @@ from .pixel_posterior import PixelPosterior
 __all__ = ["pixel_posterior"]
 
 
-def pixel_posterior(measurement: Measurement) -> PixelPosterior[Any]:
-    """The posterior of pictures that this measurement leaves.
+def pixel_posterior(measurement: Measurement, observer: Observer = SILENT) -> PixelPosterior[Any]:
+    """The posterior of pictures that this measurement leaves; ``observer`` may cancel its iterations.
 
     Raises:
         ValueError: an operator that has none.
     """
     operator = measurement.operator
     if isinstance(operator, PhaseRetrieval):
-        return PhaselessPosterior(measurement)
+        return PhaselessPosterior(measurement, observer)
     if isinstance(operator, LinearOperator):
         return LinearPosterior(measurement, operator)
     raise ValueError(

@@ -36,6 +36,9 @@ from .half_spectrum import HalfSpectrum
 
 __all__ = ["phase_trust", "soft_error_reduction", "solve"]
 
+#: Beyond it the trust is 1 to the last digit; its square is still a number.
+LARGEST_KAPPA = 1e17
+
 
 def phase_trust(kappa: torch.Tensor) -> torch.Tensor:
     r""":math:`I_1(\kappa)/I_0(\kappa)`, within 0.005 and a tenth of the time of two Bessel functions.
@@ -43,6 +46,7 @@ def phase_trust(kappa: torch.Tensor) -> torch.Tensor:
     Two rounds of the ratio's continued fraction, :math:`I_{n+1}/I_n = 1/(2(n+1)/\kappa + I_{n+2}/I_{n+1})`, closed by
     Amos' bound :math:`I_3/I_2 \approx \kappa/(5/2 + \sqrt{\kappa^2 + 49/4})` (Math. Comp. 28, 1974).
     """
+    kappa = kappa.clamp_max(LARGEST_KAPPA)
     square = kappa.square()
     return kappa / (2 + square / (4 + square / (2.5 + (square + 12.25).sqrt())))
 
@@ -72,13 +76,14 @@ def solve(
 
     Args:
         expected: E.
-        u0: the prior's mean ``[N, C, H, W]``. weight: w, broadcasts to it.
+        u0: the prior's mean ``[N, C, H, W]``. weight: w, broadcasts to it; infinite where u is to stay u0.
         start: u0 if None.
     """
     u = ahead = u0 if start is None else start
     t = 1.0
     for _ in range(iterations):
-        new = ((expected(ahead) + weight * u0) / (1 + weight)).clamp(*limits)
+        # (E + w u0)/(1 + w), in the form that is u0 at w = infinity.
+        new = (u0 + (expected(ahead) - u0) / (1 + weight)).clamp(*limits)
         if momentum:
             t, before = (1 + math.sqrt(1 + 4 * t * t)) / 2, t
             ahead = new + (before - 1) / t * (new - u)

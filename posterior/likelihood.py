@@ -47,7 +47,7 @@ class Likelihood:
         Raises:
             ValueError: an operator that has none.
         """
-        return pixel_posterior(self.measurement)
+        return pixel_posterior(self.measurement, self.autoencoder.observer)
 
     def residual(self, z: torch.Tensor) -> torch.Tensor:
         """L per particle, ``[N]``, without a gradient."""

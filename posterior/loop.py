@@ -46,6 +46,7 @@ def sample_posterior(
         if callback is not None:
             callback({"x": particles.x, "i": level.i, "sigma": level.sigma, "sigma_hat": level.sigma, "denoised": z0})
         particles.x = method.renoise(particles, z0, level)
+        level.seen = None  # pictures of a level that is over; a run's levels live as long as the run
     return particles.x
 
 
@@ -55,7 +56,8 @@ def _observe(particles: Particles, z0_hat: torch.Tensor, z0: torch.Tensor, level
         return
     # Nothing moves after the last step unless a move is due, so what is seen here is the result.
     precisely = level.is_last and not due
-    residual, images = level.seen or level.likelihood.evaluate(z0, precisely)
+    seen = None if precisely else level.seen
+    residual, images = seen or level.likelihood.evaluate(z0, precisely)
     level.report(
         particles=list(particles.names),
         residual=residual.tolist(),

@@ -15,6 +15,12 @@ def level_at(likelihood, sigma=1.0, observer=SILENT):
     return Level(0, at, following, [sigma * 0.5**i for i in range(10)], VE, likelihood, observer)
 
 
+def last_level(likelihood, parameterization=VE, observer=SILENT):
+    """The last step of a run: what follows is clean."""
+    sigma = parameterization.sigma_from_ve(torch.tensor(0.1))
+    return Level(0, sigma, torch.tensor(0.0), [0.1], parameterization, likelihood, observer)
+
+
 def run_chain(z0_hat, likelihood, width, chain, noise, mask=None, observer=SILENT):
     """The chain's last state, and whose chain failed; ``width``: of the prior, for chains with the width "sigma"."""
     denoiser = Denoiser(lambda x, sigma, **_: x, {} if mask is None else {"denoise_mask": mask})

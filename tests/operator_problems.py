@@ -51,6 +51,21 @@ class Halving(LinearOperator):
         return image / 2
 
 
+@dataclass(frozen=True)
+class Blend(LinearOperator):
+    """Each pixel mixed with its right neighbour and its colours: neither symmetric nor diagonal, smaller than x."""
+
+    def __call__(self, image):
+        mixed = torch.einsum("dc,nchw->ndhw", image.new_tensor([[0.5, 0.2, 0.1], [0.0, 0.7, -0.4]]), image)
+        return mixed[..., 1:] - 0.3 * mixed[..., :-1]
+
+    def measurement_shape(self, image_shape):
+        return (2, image_shape[0], image_shape[1] - 1)
+
+    def image_shape(self, detector_shape):
+        return (detector_shape[0], detector_shape[1] + 1)
+
+
 def matlab73(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """What MATLAB's ``save -v7.3`` writes: HDF5 behind a header of its own, axes reversed, complex as a pair."""
     with h5py.File(path, "w", userblock_size=512) as file:

@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 
 from ...diffusion.options import option, option_like
-from ..level import Level
+from ..level import LARGEST_SPACING_SIGMA, Level
 from ..likelihood import Evaluation
 from ..part import DataStep
 from ..particles import Particles
@@ -29,6 +29,8 @@ from .pixel import PixelStep, pixel_variance
 __all__ = ["JointFit"]
 
 _PIXEL = {each.name: each for each in PixelStep.options()}
+#: Of a pixel, in units of the noise's own: the gradient is a difference over it, and flat areas without it have none.
+LEAST_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -85,29 +87,31 @@ class JointFit(DataStep):
         if not self.is_active:
             return z0_hat
         level.observer.enter("fit")
-        decoding = level.likelihood.autoencoder.decoding
-        fitted = [_Fit(self, chunk, level) for chunk in decoding.chunks(z0_hat)]
+        chunks = level.likelihood.autoencoder.decoding.chunks
+        free = particles.free(torch.ones_like(z0_hat))
+        fitted = [_Fit(self, z, may_move, level) for z, may_move in zip(chunks(z0_hat), chunks(free), strict=True)]
         z0 = torch.cat([fit.run() for fit in fitted])
         images = torch.cat([fit.images for fit in fitted])
         level.seen = Evaluation(level.likelihood.residual_of_images(images), images)
-        return z0_hat + particles.free(z0 - z0_hat)
+        return z0
 
 
 class _Fit:
     """Adam on the latents of one chunk.
 
+    free: 1 where a latent may move, 0 where it is given; shaped like them.
     images: what the latest step decoded.
     """
 
-    def __init__(self, options: JointFit, z0_hat: torch.Tensor, level: Level) -> None:
-        self._options, self._z0_hat, self._level = options, z0_hat, level
+    def __init__(self, options: JointFit, z0_hat: torch.Tensor, free: torch.Tensor, level: Level) -> None:
+        self._options, self._z0_hat, self._free, self._level = options, z0_hat, free, level
         self._width = prior_width(level.sigma_ve, "capped")
         self.images: torch.Tensor = z0_hat
 
     def run(self) -> torch.Tensor:
         """The fitted latents."""
         o, z = self._options, self._z0_hat
-        step_size = o.learning_rate * self._level.sigma_ve
+        step_size = o.learning_rate * min(self._level.sigma_ve, LARGEST_SPACING_SIGMA)
         mean, square = torch.zeros_like(z), torch.zeros_like(z)
         for t in range(1, o.steps + 1):
             self._level.observer.raise_if_cancelled()
@@ -115,7 +119,8 @@ class _Fit:
             gradient = o.weight * gradient + (z - self._z0_hat) / self._width**2
             mean = o.beta1 * mean + (1 - o.beta1) * gradient
             square = o.beta2 * square + (1 - o.beta2) * gradient.square()
-            z = z - step_size * (mean / (1 - o.beta1**t)) / ((square / (1 - o.beta2**t)).sqrt() + 1e-8)
+            step = (mean / (1 - o.beta1**t)) / ((square / (1 - o.beta2**t)).sqrt() + 1e-8)
+            z = z - step_size * step * self._free
         return z
 
     def _cotangent(self, images: torch.Tensor) -> torch.Tensor:
@@ -123,7 +128,8 @@ class _Fit:
         o, pixels = self._options, self._level.likelihood.of_pixels
         if not hasattr(self, "_variance"):
             self._error = pixels.error(images)
-            self._variance = pixel_variance(images, self._error.variance, o.spread, o.flat_share)
+            variance = pixel_variance(images, self._error.variance, o.spread, o.flat_share)
+            self._variance = variance.clamp_min(LEAST_VARIANCE * pixels.noise_variance)
             self._mean = pixels.mean(images, self._error, self._variance, o.start_iterations, momentum=False)
         else:
             self._mean = pixels.mean(

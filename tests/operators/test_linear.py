@@ -1,29 +1,11 @@
 """Every linear operator of the catalogue, and two more: adjointness, and that a proximal step is the best one."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from linear_problem import Scale
-from operator_problems import Halving, generator, picture
+from operator_problems import Blend, Halving, generator, picture
 from sampler_lab.operators import OPERATORS, Grey, LinearOperator
 from sampler_lab.operators.conjugate_gradients import conjugate_gradients
-
-
-@dataclass(frozen=True)
-class Blend(LinearOperator):
-    """Each pixel mixed with its right neighbour and its colours: neither symmetric nor diagonal, smaller than x."""
-
-    def __call__(self, image):
-        mixed = torch.einsum("dc,nchw->ndhw", image.new_tensor([[0.5, 0.2, 0.1], [0.0, 0.7, -0.4]]), image)
-        return mixed[..., 1:] - 0.3 * mixed[..., :-1]
-
-    def measurement_shape(self, image_shape):
-        return (2, image_shape[0], image_shape[1] - 1)
-
-    def image_shape(self, detector_shape):
-        return (detector_shape[0], detector_shape[1] + 1)
-
 
 LINEAR = [kind() for kind in OPERATORS.values() if issubclass(kind, LinearOperator)] + [Halving(), Blend()]
 EVERY = pytest.mark.parametrize("operator", LINEAR, ids=lambda operator: type(operator).__name__)

@@ -145,6 +145,7 @@ def test_record_and_callback_count_what_was_done(tmp_path):
         "denoiser": sum(calls),
         "decoder_forward": 2 * 7 * (20 + 1),  # the chain, and one look at the residual a step
         "decoder_backward": 2 * 7 * 20,
+        "encoder": 0,
     }
 
 
