@@ -55,6 +55,12 @@ def chosen(z, measurement=None, prior_weight=0.3, particles=None, kind=VE, obser
     return BlindChoice(prior_weight=prior_weight)(particles, z, level), particles, reports.choice
 
 
+def doubted(particles, z, level):
+    """The prior error as the choice asks for it: one draw of noise for all."""
+    noise = ParticleNoise(particles.seed, "blind choice")(z[:1])
+    return prior_error(particles, z, level, SIGMAS, [noise])
+
+
 # -- the model's opinion -----------------------------------------------------------------------------------------------
 
 
@@ -65,25 +71,25 @@ def test_the_prior_error_of_a_known_denoiser(kind):
     level = last_level(likelihood_of(phaseless()), kind)
     eps = ParticleNoise(3, "blind choice")(z[:1])
     expected = sum(((s * z - eps) / (1 + s**2)).square().mean((1, 2, 3)) for s in SIGMAS)
-    torch.testing.assert_close(prior_error(particles_at(z, kind), z, level), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(doubted(particles_at(z, kind), z, level), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_all_particles_meet_the_same_noise():
     """So twins have one score, and nobody's depends on who else is there, or where."""
     z = latents(3)
     level = last_level(likelihood_of(phaseless()))
-    found = prior_error(particles_at(z), z, level)
+    found = doubted(particles_at(z), z, level)
     twice = torch.cat([z, z.flip(0)])
-    torch.testing.assert_close(prior_error(particles_at(twice), twice, level), torch.cat([found, found.flip(0)]))
+    torch.testing.assert_close(doubted(particles_at(twice), twice, level), torch.cat([found, found.flip(0)]))
     for k in range(3):
-        torch.testing.assert_close(prior_error(particles_at(z[k : k + 1]), z[k : k + 1], level), found[k : k + 1])
-    other = prior_error(particles_at(z, seed=4), z, level)
+        torch.testing.assert_close(doubted(particles_at(z[k : k + 1]), z[k : k + 1], level), found[k : k + 1])
+    other = doubted(particles_at(z, seed=4), z, level)
     assert not torch.allclose(other, found, rtol=1e-3)
 
 
 def test_strange_latents_have_larger_errors():
     z = torch.cat([0.5 * latents(1), 6.0 * latents(1)])
-    found = prior_error(particles_at(z), z, last_level(likelihood_of(phaseless())))
+    found = doubted(particles_at(z), z, last_level(likelihood_of(phaseless())))
     assert float(found[1]) > 2 * float(found[0])
 
 
@@ -94,7 +100,7 @@ def test_it_is_the_residual_over_the_floor_and_the_weighted_error():
     z, measurement = latents(), phaseless()
     found, particles, told = chosen(z, measurement)
     misfit = measurement.residual(decoder(z)) / measurement.noise_floor
-    doubt = prior_error(particles_at(z), z, last_level(likelihood_of(measurement)))
+    doubt = doubted(particles_at(z), z, last_level(likelihood_of(measurement)))
     assert told["misfit"] == pytest.approx(misfit.tolist(), rel=1e-5)
     assert told["prior_error"] == pytest.approx(doubt.tolist(), rel=1e-5)
     assert told["score"] == pytest.approx((misfit + 0.3 * doubt).tolist(), rel=1e-5)
