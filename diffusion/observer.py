@@ -29,6 +29,9 @@ class Observer:
     def leave(self) -> None:
         """The phase is over, and the run with it."""
 
+    def part(self, name: str) -> None:
+        """From now on this part of the method works: the estimate, the data step, a move, repulsion; until the next."""
+
     def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         """So many passes through the networks were made, counted per particle: a batch of 4 is 4."""
 
@@ -67,6 +70,10 @@ class Observers(Observer):
     def leave(self) -> None:
         for each in self.observers:
             each.leave()
+
+    def part(self, name: str) -> None:
+        for each in self.observers:
+            each.part(name)
 
     def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         for each in self.observers:

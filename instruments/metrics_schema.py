@@ -60,6 +60,16 @@ def _list_of(kind: _Kind) -> _Kind:
     return _Kind("a list", lambda value: isinstance(value, list), inside)
 
 
+def _object_of(kind: _Kind) -> _Kind:
+    """An object with whatever keys, each with such a value."""
+
+    def inside(values: dict[str, Any], where: str) -> None:
+        for key, value in values.items():
+            _check(value, kind, f"{where}.{key}")
+
+    return _Kind("an object", lambda value: isinstance(value, dict), inside)
+
+
 def _record(
     required: Mapping[str, _Kind],
     optional: Mapping[str, _Kind] | None = None,
@@ -137,6 +147,7 @@ _CALLS = _record({"denoiser": _COUNT, "decoder_forward": _COUNT, "decoder_backwa
 _PHASE = _record(
     {"name": _TEXT, "wall_seconds": _POSITIVE, "peak_memory_bytes": _or_null(_COUNT), "calls": _CALLS},
 )
+_PARTS = _object_of(_record({"seconds": _POSITIVE, "times": _COUNT}))
 _PRUNING = _record(
     {"kept": _NAMES, "dropped": _list_of(_record({"particle": _COUNT, "reason": _TEXT}))},
     {"new": _list_of(_record({"particle": _COUNT, "parent": _COUNT}))},
@@ -196,7 +207,8 @@ _FILE = _record(
         "final": _or_null(_FINAL),
         "quality": _list_of(_TABLE),
     },
-    rule=_sigmas_rule,
+    {"parts": _PARTS},
+    _sigmas_rule,
 )
 
 

@@ -74,6 +74,8 @@ class RunRecord(Observer):
         self._calls = Calls()
         self._phases: list[_Phase] = []
         self._open: tuple[_Phase, PeakMemory, float] | None = None
+        self._part: tuple[str, float] | None = None
+        self._parts: dict[str, dict[str, Any]] = {}
         self._steps: list[dict[str, Any]] = []
         self._step_rows: dict[tuple[str | None, int], dict[str, Any]] = {}
         self._final: dict[str, Any] | None = None
@@ -171,6 +173,21 @@ class RunRecord(Observer):
         self._open = None
         self._flush(now=True)
 
+    def part(self, name: str) -> None:
+        """From now on time belongs to this part of the method; how often each worked is counted, too.
+
+        On a GPU work is only queued by then, so a part may be charged for what the one before it left to do.
+        """
+        self._close_part()
+        self._parts.setdefault(name, {"seconds": 0.0, "times": 0})["times"] += 1
+        self._part = name, time.monotonic()
+
+    def _close_part(self) -> None:
+        if self._part is not None:
+            name, since = self._part
+            self._parts[name]["seconds"] += time.monotonic() - since
+        self._part = None
+
     def count(self, denoiser: int = 0, decoder_forward: int = 0, decoder_backward: int = 0, encoder: int = 0) -> None:
         """Add passes through the networks, counted per particle."""
         self._calls.count(denoiser, decoder_forward, decoder_backward, encoder)
@@ -232,6 +249,7 @@ class RunRecord(Observer):
         if status not in STATUSES or status == "running":
             raise ValueError(f"status is {status!r}; a run ends as one of {', '.join(STATUSES[1:])}.")
         self.leave()
+        self._close_part()
         self.status = status
         self._wall_seconds = time.monotonic() - self._clock
         self._flush(now=True)
@@ -248,6 +266,7 @@ class RunRecord(Observer):
             "wall_seconds": wall,
             "calls": asdict(self._calls),
             "phases": [asdict(self._up_to_now(phase)) for phase in self._phases],
+            "parts": plain(self._parts),
             "steps": plain(self._steps),
             "final": plain(self._final),
             "quality": plain(self._quality),

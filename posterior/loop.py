@@ -35,16 +35,22 @@ def sample_posterior(
     """
     for level in levels:
         level.enter("explore" if len(particles) == particles.started_with else "refine")
+        level.observer.part(method.estimate.name)
         z0_hat = method.estimate(particles, level)
+        level.observer.part(method.data_step.name)
         z0 = method.data_step(particles, z0_hat, level)
+        level.observer.part("observe")
         due = [move for move in method.moves if move.is_due(level)]
         _observe(particles, z0_hat, z0, level, due)
         for move in due:
+            level.observer.part(move.name)
             z0 = move(particles, z0, level)
+        level.observer.part("observe")
         if level.is_last:
             _observe_result(particles, z0, level, shown=not due)
         if callback is not None:
             callback({"x": particles.x, "i": level.i, "sigma": level.sigma, "sigma_hat": level.sigma, "denoised": z0})
+        level.observer.part(method.renoise.name)
         particles.x = method.renoise(particles, z0, level)
         level.seen = None  # pictures of a level that is over; a run's levels live as long as the run
     return particles.x

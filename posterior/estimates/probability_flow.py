@@ -66,7 +66,7 @@ class ProbabilityFlow(Estimate):
 
     def __call__(self, particles: Particles, level: Level) -> torch.Tensor:
         """z0_hat ``[N, ...]``."""
-        push = RepulsionAtLevel(self.repulsion, particles, level)
+        push = RepulsionAtLevel(self.repulsion, particles, level, self.name)
         z0_hat = probability_flow(
             particles.denoise, particles.x, level.sigma, level.parameterization, self, push.correction
         )

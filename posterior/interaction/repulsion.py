@@ -145,12 +145,14 @@ class RepulsionAtLevel:
     strength: at this level. norms: rms of the force per particle, once it is known.
     """
 
-    def __init__(self, options: Repulsion | None, particles: Particles, level: Level) -> None:
+    def __init__(self, options: Repulsion | None, particles: Particles, level: Level, within: str) -> None:
+        """``within``: the name of the part whose work it interrupts."""
         options = Repulsion(strength=0.0) if options is None or len(particles) < 2 else options
         self.strength = options.strength_at(level.sigma_ve, level.sigma_top)
         self.norms: list[float] | None = None
         self._options, self._level, self._features = options, level, particles.features
         self._force: torch.Tensor | None = None
+        self._within = within
 
     @property
     def correction(self) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None:
@@ -159,7 +161,9 @@ class RepulsionAtLevel:
 
     def _correct(self, denoised: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         if self._force is None:
+            self._level.observer.part("repulsion")
             self._force, _ = repulsion(denoised, self._features, self._options.micro_batch)
+            self._level.observer.part(self._within)
             self.norms = rms(self._force).tolist()
             self._count(len(denoised))
         level = self._level

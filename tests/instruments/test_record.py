@@ -423,3 +423,17 @@ def test_names_what_is_wrong_and_where(path, keys, value, sentence):
     path.write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match=sentence):
         load_metrics(path)
+
+
+def test_the_time_of_every_part_is_recorded(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("sampler_lab.instruments.record.time.monotonic", lambda: float(next(clock)))
+    record = RunRecord()
+    record.begin({}, 0, [1.0, 0.0])
+    for name in ("estimate", "repulsion", "estimate", "data_step"):
+        record.part(name)
+    record.finish()
+    parts = record.to_dict()["parts"]
+    assert {name: part["times"] for name, part in parts.items()} == {"estimate": 2, "repulsion": 1, "data_step": 1}
+    assert all(part["seconds"] > 0 for part in parts.values())
+    assert parts["estimate"]["seconds"] > parts["repulsion"]["seconds"]
