@@ -39,7 +39,7 @@ EFFORT = Option(
     "effort",
     16,
     "How many attempts start; half of them go on when their residuals begin to tell, a quarter to the end. Time and "
-    "memory grow with it, and so does the chance that one succeeds. 16 is what the published figures are of.",
+    "memory grow with it, and so does the chance that one succeeds. The default is what the published figures are of.",
     minimum=1,
     maximum=4096,
 )
