@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,6 +167,13 @@ class PosteriorSampling:
         if not self.method.data_step.is_active:
             return
         energy = float(self.measurement.y.square().sum())  # dead pixels hold 0
-        said = divergence(record.to_dict()["steps"], self.measurement.noise_floor, energy)
+        has_step_size = _has_step_size(self.method.data_step.to_dict())
+        said = divergence(record.to_dict()["steps"], self.measurement.noise_floor, energy, has_step_size)
         if said is not None:
             notify(said, "warn", self.run.node_id)
+
+
+def _has_step_size(described: Mapping[str, Any]) -> bool:
+    """Whether a data step, or one of those that it is made of, has a step_size to make smaller."""
+    stages = [each for each in described.values() if isinstance(each, Mapping)]
+    return "step_size" in described or any(_has_step_size(stage) for stage in stages)

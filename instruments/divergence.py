@@ -31,7 +31,9 @@ MOST_SET_BACK = 0.25
 RISE = 1.05
 
 
-def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, energy: float) -> Sentence | None:
+def divergence(
+    steps: Sequence[Mapping[str, Any]], noise_floor: float | None, energy: float, has_step_size: bool = True
+) -> Sentence | None:
     """What is wrong with a run, or None when nothing is.
 
     Args:
@@ -39,6 +41,7 @@ def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, en
             finite), and ``set_back`` (names of particles whose chain failed) where there were any.
         noise_floor: the residual expected of the truth; None or 0 when it is not known or there is no noise.
         energy: the sum of the squared values of the measurement.
+        has_step_size: whether the run's data step has one; where not, a smaller one is no cure.
     """
     if not steps:
         return None
@@ -53,24 +56,49 @@ def divergence(steps: Sequence[Mapping[str, Any]], noise_floor: float | None, en
         )
     first, last = _best(steps[0]), _best(steps[-1].get("polish") or steps[-1])
     if last is None:
-        return Sentence(
-            "no residual is finite at the end of the run; connect a Data Step node with a smaller step_size."
-        )
+        return _not_finite(has_step_size)
     if first is not None and len(steps) > 1 and last > RISE * first:
-        return Sentence(
-            "the residual rose from {first} at the first step to {last} at the last; connect a Data Step node with a "
-            "smaller step_size.",
-            first=f"{first:.3g}",
-            last=f"{last:.3g}",
-        )
+        return _risen(first, last, has_step_size)
     floor = noise_floor or 0.0
     if last > max(FARTHEST_FROM_FLOOR * floor, UNEXPLAINED_SHARE * energy):
-        return _unexplained(last, energy, floor)
+        return _unexplained(last, energy, floor, has_step_size)
     return None
 
 
-def _unexplained(residual: float, energy: float, floor: float) -> Sentence:
+def _not_finite(has_step_size: bool) -> Sentence:
+    if has_step_size:
+        return Sentence(
+            "no residual is finite at the end of the run; connect a Data Step node with a smaller step_size."
+        )
+    return Sentence(
+        "no residual is finite at the end of the run, so the model or its VAE failed; check both with a KSampler and "
+        "VAE Decode."
+    )
+
+
+def _risen(first: float, last: float, has_step_size: bool) -> Sentence:
+    values = {"first": f"{first:.3g}", "last": f"{last:.3g}"}
+    if has_step_size:
+        return Sentence(
+            "the residual rose from {first} at the first step to {last} at the last; connect a Data Step node with a "
+            "smaller step_size.",
+            **values,
+        )
+    return Sentence(
+        "the residual rose from {first} at the first step to {last} at the last; connect the VAE that belongs to the "
+        "model, and check that measurement_weight is 1.",
+        **values,
+    )
+
+
+def _unexplained(residual: float, energy: float, floor: float, has_step_size: bool) -> Sentence:
     share = f"{residual / energy:.0%}"
+    if not has_step_size:
+        return Sentence(
+            "the best residual at the end is {share} of the measurement's energy, so no particle explains it; try "
+            "another seed, more effort or particles, or a model and a prompt that suit the picture.",
+            share=share,
+        )
     if not floor:
         return Sentence(
             "the best residual at the end is {share} of the measurement's energy, so no particle explains it; try "

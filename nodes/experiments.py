@@ -32,8 +32,9 @@ class SamplerLabLoadRuns(io.ComfyNode):
             node_id="SamplerLabLoadRuns",
             display_name="Load Runs",
             category=CATEGORY,
-            description="Reads every run that LatentDAPS or an experiment recorded (metrics.json) in a folder of the "
-            "output folder, and sums them up: quality, success, time, calls, memory, differences between experiments.",
+            description="Reads every run that a posterior sampler or an experiment recorded (metrics.json) in a folder "
+            "of the output folder, and sums them up: quality, success, time, calls, memory, differences between "
+            "experiments.",
             search_aliases=["metrics", "experiment", "report", "table", "benchmark", "results"],
             is_output_node=True,
             inputs=[

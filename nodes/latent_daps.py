@@ -42,7 +42,9 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                     tooltip="What was measured: from Measure or Load Measurement. It serves all particles.",
                 ),
                 io.Vae.Input(
-                    "vae", tooltip="The VAE of the model that is sampled. Gradients pass through its decoder."
+                    "vae",
+                    tooltip="The VAE of the model that is sampled. It decodes, with gradients for most data steps, "
+                    "and Pixel encodes with it.",
                 ),
                 io.Combo.Input(
                     "preset",
@@ -96,8 +98,8 @@ class SamplerLabLatentDAPS(io.ComfyNode):
                 MOVES.Input(
                     "moves",
                     optional=True,
-                    tooltip="From Pruning or Hard Consistency, which can be connected in a row: what else happens to "
-                    "the particles late in the run. Left open: nothing.",
+                    tooltip="From Pruning, Hard Consistency, Off The Decoder or Blind Choice, which can be connected "
+                    "in a row: what else happens to the particles, late in the run or after it. Left open: nothing.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

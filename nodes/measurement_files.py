@@ -100,7 +100,8 @@ class SamplerLabLoadMeasurement(io.ComfyNode):
             ],
             outputs=[
                 MEASUREMENT.Output(
-                    display_name="measurement", tooltip="The measurement, for LatentDAPS or Preview Measurement."
+                    display_name="measurement",
+                    tooltip="The measurement, for Phase Retrieval Sampler, LatentDAPS Sampler or Preview Measurement.",
                 ),
                 io.Int.Output("width", tooltip="Width of the image to reconstruct, for the empty latent."),
                 io.Int.Output("height", tooltip="Height of the image to reconstruct, for the empty latent."),

@@ -37,12 +37,14 @@ class Socket:
     """A socket of LatentDAPS Sampler: its type, its name there, what its parts are called, and where presets have it.
 
     ending: of titles and ids of its parts' nodes. attribute: of a method, for presets; None for none.
+    elsewhere: where else a part can be connected.
     """
 
     type: Any
     name: str
     ending: str
     attribute: str | None = None
+    elsewhere: str = ""
 
     def presets(self, part: type[Part]) -> dict[str, Part]:
         """The settings that the catalogued methods have for this part; equal ones once, under their first name."""
@@ -54,9 +56,9 @@ class Socket:
         return found
 
 
-DATA_STEP_SOCKET = Socket(DATA_STEP, "data_step", "Data Step", "data_step")
+DATA_STEP_SOCKET = Socket(DATA_STEP, "data_step", "Data Step", "data_step", ", or for Two Stages")
 ESTIMATE_SOCKET = Socket(ESTIMATE, "estimate", "Estimate", "estimate")
-MOVES_SOCKET = Socket(MOVES, "moves", "")
+MOVES_SOCKET = Socket(MOVES, "moves", "", elsewhere=", or of the move that happens next")
 
 
 def part_node(part: type[Part], socket: Socket) -> type[io.ComfyNode]:
@@ -76,7 +78,8 @@ def part_node(part: type[Part], socket: Socket) -> type[io.ComfyNode]:
                 inputs=[*_preset_input(presets), *_widgets(part, presets), *([_moves_before()] if chained else [])],
                 outputs=[
                     socket.type.Output(
-                        display_name=socket.name, tooltip=f"For the {socket.name} input of LatentDAPS Sampler."
+                        display_name=socket.name,
+                        tooltip=f"For the {socket.name} input of LatentDAPS Sampler{socket.elsewhere}.",
                     )
                 ],
             )
@@ -124,7 +127,7 @@ def _moves_before() -> io.Input:
     return MOVES.Input(
         "moves",
         optional=True,
-        tooltip="From another move (Pruning, Hard Consistency), which then happens first. Left open: this one alone.",
+        tooltip="From another move, which then happens first. Left open: this one alone.",
     )
 
 

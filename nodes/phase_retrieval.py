@@ -13,7 +13,7 @@ from ..host.model_sampling import parameterization_of_patcher
 from ..host.posterior_run import Conditions, sample_latents
 from ..host.run_handle import RunHandle
 from ..operators import Measurement
-from ..posterior.decoding import Decoding
+from ..posterior.decoding import MICRO_BATCH, PRECISION, Decoding
 from ..samplers.phase_retrieval import CALIBRATIONS, EFFORT, recipe
 from .inputs import widget
 from .types import MEASUREMENT, RUN
@@ -38,7 +38,8 @@ class SamplerLabPhaseRetrievalSampler(io.ComfyNode):
                 MEASUREMENT.Input("measurement", tooltip="What was measured: from Measure or Load Measurement."),
                 io.Model.Input("model", tooltip="The model that knows what pictures look like."),
                 io.Conditioning.Input(
-                    "positive", tooltip="What the picture shows, as far as you know it. An empty prompt, if you do not."
+                    "positive",
+                    tooltip="What the picture shows, as far as you know. If you do not: an empty prompt (class none).",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the model. Pictures are decoded and encoded with it."),
                 widget(EFFORT),
@@ -46,8 +47,8 @@ class SamplerLabPhaseRetrievalSampler(io.ComfyNode):
                     "prior",
                     options=list(CALIBRATIONS),
                     default="emoji_64",
-                    tooltip="Numbers that were measured for a prior: its noise levels, and where its VAE is wrong. "
-                    "emoji_64: the prior that ships with the pack; for another model they are a start.",
+                    tooltip="Numbers that were tuned for a model and its VAE: noise levels, and how far each step "
+                    "trusts the measurement. emoji_64: the prior that ships with the pack; for another model a start.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -84,7 +85,13 @@ class SamplerLabPhaseRetrievalSampler(io.ComfyNode):
                     tooltip="Scale of classifier-free guidance, when negative is connected. Keep it near 1: guidance "
                     "makes the model surer than it is.",
                 ),
-                *(widget(option, optional=True) for option in Decoding.options()),
+                widget(MICRO_BATCH, optional=True),
+                widget(
+                    PRECISION,
+                    optional=True,
+                    tooltip="Of the VAE while the node samples. auto: bfloat16 on processors that have it in hardware, "
+                    "about twice as fast. full: the VAE's own. On a GPU both are the VAE's own.",
+                ),
                 io.String.Input(
                     "metrics_prefix",
                     default="sampler_lab/run",
@@ -103,8 +110,8 @@ class SamplerLabPhaseRetrievalSampler(io.ComfyNode):
                 ),
                 io.Latent.Output(
                     "latent",
-                    tooltip="The candidates' latents. Decoded they are a little worse than the pictures, which the "
-                    "measurement has corrected beyond what the VAE can draw.",
+                    tooltip="The candidates' latents. Decoded they lack the last correction by the measurement, which "
+                    "goes beyond what the VAE can draw: only the pictures have it.",
                 ),
                 RUN.Output(display_name="run", tooltip="The record of the run, for Compare To Reference."),
             ],
@@ -146,14 +153,15 @@ class SamplerLabRunPictures(io.ComfyNode):
             node_id="SamplerLabRunPictures",
             display_name="Pictures Of A Run",
             category=CATEGORY,
-            description="The pictures that a posterior sampler ended with. With Off The Decoder among its moves they "
-            "are better than what the VAE decodes of the latent; without it they are the same.",
+            description="The pictures that a run of LatentDAPS Sampler ended with. With Off The Decoder among its "
+            "moves they hold what the VAE cannot draw; without it they are what VAE Decode gives.",
             search_aliases=["VAE Decode", "off decoder", "result"],
             inputs=[
-                RUN.Input("run", tooltip="From LatentDAPS Sampler."),
+                RUN.Input("run", tooltip="From the LatentDAPS Sampler that sampled."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="From SamplerCustomAdvanced, whose sampling it was: the node waits for it.",
+                    tooltip="From the SamplerCustomAdvanced that the LatentDAPS Sampler is connected to: the node "
+                    "waits for it.",
                 ),
             ],
             outputs=[io.Image.Output(tooltip="One picture per particle, in the order of the latent.")],

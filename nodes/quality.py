@@ -34,20 +34,24 @@ class SamplerLabCompareToReference(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.extra_pnginfo],
             inputs=[
-                io.Image.Input("particles", tooltip="The reconstructions: the decoded latent batch, one per particle."),
+                io.Image.Input(
+                    "particles",
+                    tooltip="The reconstructions, one per particle: the candidates, or the decoded latent batch.",
+                ),
                 io.Image.Input(
                     "reference", tooltip="The true image, the one that was measured: a single image of the same size."
                 ),
                 MEASUREMENT.Input(
                     "measurement",
-                    tooltip="The measurement that the particles explain. It gives the residuals, by which the blind "
-                    "choice is made, and says which transforms leave it unchanged.",
+                    tooltip="The measurement that the particles explain. It gives the residuals, and says which "
+                    "transforms leave it unchanged.",
                 ),
                 RUN.Input(
                     "run",
                     optional=True,
-                    tooltip="From LatentDAPS Sampler: the table is then added to that run's metrics.json. Without it, "
-                    "or when that run writes none, a metrics.json of its own is written.",
+                    tooltip="From Phase Retrieval Sampler or LatentDAPS Sampler: the blind choice is then the run's, "
+                    "and the table is added to its metrics.json. Without it, or when that run writes none, a "
+                    "metrics.json of its own is written.",
                 ),
                 io.String.Input(
                     "filename_prefix",

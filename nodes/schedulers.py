@@ -158,8 +158,8 @@ class SamplerLabSearchScheduler(io.ComfyNode):
             node_id="SamplerLabSearchScheduler",
             display_name="Search Scheduler",
             category=CATEGORY,
-            description="Noise levels for the parts of the phase retrieval recipe: most of them where it is decided "
-            "what the picture is, a few at the end for the Joint Fit.",
+            description="Noise levels for phase retrieval from parts: most of them where it is decided what the "
+            "picture is, a few at the end for the Joint Fit.",
             search_aliases=["recipe", "phase retrieval", "log", "sigmas"],
             inputs=[
                 *widgets(SearchLevels.options()),

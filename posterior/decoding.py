@@ -26,7 +26,7 @@ class Decoding(Options):
 
     micro_batch: int = option(
         0,
-        "Particles decoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
+        "Particles decoded or encoded at a time. 0: all. Choose 1 when memory runs out; results do not change.",
         minimum=0,
         maximum=1024,
         advanced=True,

@@ -41,6 +41,7 @@ from ..posterior.moves.consensus import Consensus
 from ..posterior.moves.off_decoder import OffDecoder
 from ..posterior.moves.pruning import Pruning
 from ..posterior.moves.upright import Upright
+from ..posterior.part import Move
 from ..schedulers.search import SearchLevels
 from .latent_daps import sample_latent_daps
 
@@ -50,7 +51,7 @@ EFFORT = Option(
     "effort",
     16,
     "How many attempts start; half of them go on when their residuals begin to tell, a quarter to the end. Time and "
-    "memory grow with it, and so does the chance that one succeeds. 16 is what the published figures are of.",
+    "memory grow with it, and so does the chance that one succeeds. The default is what the published figures are of.",
     minimum=1,
     maximum=4096,
 )
@@ -90,15 +91,21 @@ def recipe(
     """
     EFFORT.check(effort)
     c = calibration or CALIBRATIONS["emoji_64"]
-    sigma_low = c.levels.sigma_low
     search = InStages(sigma=c.sigma_prune, first=c.search, then=c.refine)
-    step = InStages(sigma=sigma_low, first=search, then=c.fit).weighted(weight)
-    moves = [
-        Pruning(keep=math.ceil(effort / 2), mode="residual", sigma=c.sigma_prune),
-        Pruning(keep=math.ceil(effort / 4), mode="residual", sigma=sigma_low * 1.0001),
-    ]
-    last = [c.off_decoder, c.choice, c.consensus, c.upright] if weight > 0 else []
-    return Method(Tweedie(), step, (*(moves if weight > 0 else []), *last), decoding=decoding or Decoding())
+    step = InStages(sigma=c.levels.sigma_low, first=search, then=c.fit).weighted(weight)
+    moves = [*_prunings(effort, c), c.off_decoder, c.choice, c.consensus, c.upright] if weight > 0 else []
+    return Method(Tweedie(), step, tuple(moves), decoding=decoding or Decoding())
+
+
+def _prunings(effort: int, c: Calibration) -> list[Move]:
+    """Those that drop somebody: to a half where residuals begin to tell, to a quarter where the search ends."""
+    half, quarter = math.ceil(effort / 2), math.ceil(effort / 4)
+    prunings: list[Move] = []
+    if half < effort:
+        prunings.append(Pruning(keep=half, mode="residual", sigma=c.sigma_prune))
+    if quarter < half:
+        prunings.append(Pruning(keep=quarter, mode="residual", sigma=c.levels.sigma_low * 1.0001))
+    return prunings
 
 
 class _Result(Observer):

@@ -25,14 +25,24 @@ LIMITS: dict[str, Any] = {"above": 0.0, "maximum": 1000.0}
 class SearchLevels(Options):
     """Levels for the recipe of phase retrieval, as they are set on their node."""
 
-    sigma_first: float = option(6.0, "First noise level, at which nothing is known yet.", step=0.5, **LIMITS)
-    sigma_high: float = option(2.0, "Second noise level, where the search begins.", step=0.1, **LIMITS)
-    sigma_low: float = option(0.25, "Noise level where the search ends and the fit begins.", step=0.01, **LIMITS)
+    sigma_first: float = option(6.0, "First noise level: one look where nothing is known yet.", step=0.5, **LIMITS)
+    sigma_high: float = option(2.0, "Second noise level: the search begins here.", step=0.1, **LIMITS)
+    sigma_low: float = option(
+        0.25,
+        "Last noise level of the search; the fit begins below it. Give Two Stages the same.",
+        step=0.01,
+        **LIMITS,
+    )
     sigma_last: float = option(0.05, "Last noise level before 0.", step=0.01, **LIMITS)
     search_steps: int = option(
-        20, "Noise levels from sigma_high to sigma_low; time grows with them.", minimum=2, maximum=10_000
+        20,
+        "Noise levels from sigma_high to sigma_low, evenly spaced in log sigma; time grows with them.",
+        minimum=2,
+        maximum=10_000,
     )
-    fit_steps: int = option(3, "Noise levels below sigma_low. 0: none.", minimum=0, maximum=10_000)
+    fit_steps: int = option(
+        3, "Noise levels below sigma_low, the last one sigma_last. 0: none.", minimum=0, maximum=10_000
+    )
 
     def check(self) -> None:
         super().check()

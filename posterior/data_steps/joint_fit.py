@@ -47,26 +47,35 @@ class JointFit(DataStep):
 
     steps: int = option(
         16,
-        "Steps of Adam at each noise level; each decodes every particle forwards and backwards, so time grows with it.",
+        "Steps of Adam at each noise level; each decodes every particle forwards and backwards, so time grows with "
+        "them. 0: off.",
         minimum=0,
         maximum=10_000,
     )
     learning_rate: float = option(
         0.25,
-        "Adam's step, as a share of the noise level: how far a number of the latent moves at most.",
+        "Adam's step, as a share of the noise level: about how far each number of the latent may move in one step. "
+        "Too large: the residual jumps. Too small: it stays high.",
         above=0.0,
         maximum=100.0,
         step=0.05,
     )
     iterations: int = option(
         3,
-        "Iterations of the remainder's solution before each step; the first takes as many as start_iterations.",
+        "Iterations that solve for the remainder before each step. They are cheap: no network is called.",
         minimum=1,
         maximum=1000,
         advanced=True,
     )
-    start_iterations: int = option(8, "The same, before the first step.", minimum=1, maximum=1000, advanced=True)
-    spread: float = option_like(_PIXEL["spread"], default=1.0)
+    start_iterations: int = option(
+        8, "The same before the first step, which starts from nothing.", minimum=1, maximum=1000, advanced=True
+    )
+    spread: float = option_like(
+        _PIXEL["spread"],
+        default=1.0,
+        description="How many times as large the remainder is taken to be as the misfit says, in variance. Larger: the "
+        "remainder explains more, the latent less.",
+    )
     flat_share: float = option_like(_PIXEL["flat_share"], default=0.05)
     #: Adam's; no widget.
     beta1: float = 0.9

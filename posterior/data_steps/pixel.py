@@ -47,7 +47,8 @@ class PixelStep(DataStep):
     )
     spread: float = option(
         2.0,
-        "How much more wrong the picture is taken to be than its misfit says. Larger lets the measurement move more.",
+        "How many times as wrong the picture is taken to be as its misfit says, in variance. Larger: the measurement "
+        "may move it further.",
         above=0.0,
         maximum=100.0,
         step=0.1,
@@ -62,7 +63,8 @@ class PixelStep(DataStep):
     )
     feedback: float = option(
         1.0,
-        "The encoded correction is made larger by this share, because autoencoders answer a change with less than it.",
+        "The encoded correction is made larger by this share (1: twice as large), because an autoencoder answers a "
+        "change of the picture with less than that change. 0: as it is encoded.",
         minimum=0.0,
         maximum=10.0,
         step=0.1,

@@ -43,8 +43,8 @@ class BlindChoice(Move):
 
     prior_weight: float = option(
         0.3,
-        "Weight of the model's opinion beside the residual, which counts in units of the noise floor. 0: the residual "
-        "alone.",
+        "How much the model's doubt counts beside the residual, which is in units of the noise floor. 0: the residual "
+        "alone chooses.",
         minimum=0.0,
         maximum=100.0,
         step=0.1,

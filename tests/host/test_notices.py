@@ -51,6 +51,24 @@ def daps(seed, particles=1, keep=0, **options):
     return g, sampler[0]
 
 
+def phase_retrieval(seed, effort):
+    """The whole recipe; and the id of its node."""
+    g = EmojiGraph(seed=seed)
+    sampler = g.add(
+        "SamplerLabPhaseRetrievalSampler",
+        measurement=measured(g),
+        model=g.model,
+        positive=g.positive,
+        vae=g.vae,
+        effort=effort,
+        prior="emoji_64",
+        seed=seed,
+        metrics_prefix="",
+    )
+    g.save("out", [sampler[0], 2])
+    return g, sampler[0]
+
+
 def measured(g, oversample=2.0):
     operator = g.add(
         "SamplerLabPhaseRetrieval",
@@ -88,6 +106,12 @@ def test_the_history_has_the_english_sentence_and_what_it_was_made_of(client):
 def test_a_clean_run_has_nothing_to_say(client):
     assert notices(client, cfg_pp(302, 1.0)[0]) == []
     assert notices(client, daps(302)[0]) == []
+
+
+@pytest.mark.parametrize("effort", [1, 2])
+def test_few_attempts_of_the_recipe_have_nothing_to_say_of_pruning(client, effort):
+    """Whoever set no number of survivors cannot choose a smaller one."""
+    assert notices(client, phase_retrieval(319 + effort, effort)[0]) == []
 
 
 def test_a_step_size_that_diverges_is_said_on_the_latent_daps_node(client):

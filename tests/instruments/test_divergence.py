@@ -57,6 +57,22 @@ def test_a_run_that_ends_without_a_number_is_said():
     assert "no residual is finite" in divergence([row(4.0), row(float("nan"))], FLOOR, ENERGY)
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (None, "the model or its VAE failed"),
+        (100.0, "the residual rose from 90 at the first step to 100"),
+        (80.0, "20% of the measurement's energy, so no particle explains it"),
+    ],
+)
+@pytest.mark.parametrize("floor", [None, FLOOR])
+def test_without_a_step_size_nobody_is_told_to_make_it_smaller(last, said, floor):
+    told = divergence([row(90.0), row(last)], floor, ENERGY, has_step_size=False)
+    assert said in told
+    assert "step_size" not in told
+    assert "step_size" in divergence([row(90.0), row(last)], floor, ENERGY)
+
+
 def test_what_hard_consistency_mended_counts():
     polished = row(90.0, polish={"particles": [0], "residual": [2.1]})
     assert divergence([row(95.0), polished], FLOOR, ENERGY) is None
