@@ -41,6 +41,7 @@ class Pruning(Move):
 
     name: ClassVar[str] = "pruning"
     title: ClassVar[str] = "Pruning"
+    phase: ClassVar[str] = "prune"
     about: ClassVar[str] = (
         "Late in a LatentDAPS run, drop the particles that are not worth their time: memory and time fall with the "
         "number that go on."
@@ -112,11 +113,15 @@ class Pruning(Move):
         """Once, after the step that the options name."""
         return level.i == self.step(level.sigmas_ve)
 
+    def is_for(self, count: int) -> bool:
+        """When there are more than go on."""
+        return self.keep < count
+
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[K, ...]`` of the particles that go on; who was dropped, and why, is reported."""
-        if self.keep >= len(particles):
+        if not self.is_for(len(particles)):
             return z0
-        level.observer.enter("prune")
+        level.observer.enter(self.phase)
         residual, images = level.seen or level.likelihood.evaluate(z0)
         operator = level.likelihood.measurement.operator
         # A stream of its own, so that resampling takes no number from the particles.
