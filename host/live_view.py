@@ -1,9 +1,9 @@
 """A run, seen while it goes on: what the record holds, sent to the editor that queued the prompt.
 
 Every message carries the whole picture, not the news: an editor that was reloaded in the middle knows everything after
-the next message, and one that is lost does no harm. ``web/live.js`` draws it on the node whose run it is: LatentDAPS, or
-Phase Retrieval Sampler. Who is chosen blind is the record's to say, in ``final``, when the run has ended; until then, and
-of a run that was cut off, ``web/live/message.js`` chooses by what is known so far, from a message as from a record.
+the next message, and one that is lost does no harm. ``web/live.js`` draws it on the node whose run it is (LatentDAPS,
+Phase Retrieval Sampler). Who is chosen blind is the record's to say, in ``final``, when the run has ended; until then,
+and of a run that was cut off, ``web/live/message.js`` chooses by what is known, from a message as from a record.
 """
 
 from __future__ import annotations
