@@ -95,7 +95,8 @@ def assert_same_numbers(view: dict, facts: dict) -> None:
     best = _best(facts, last)
     assert view["blind"] == best
     assert [thumb["particle"] for thumb in view["thumbs"] if thumb["blind"] == "true"] == [best]
-    assert [thumb["particle"] for thumb in view["thumbs"] if "★" in thumb["text"]] == [best]
+    star = "\N{BLACK STAR}"
+    assert [thumb["particle"] for thumb in view["thumbs"] if star in thumb["text"]] == [best]
 
 
 def _residuals(state: dict | None) -> dict[str, float | None]:
