@@ -150,10 +150,11 @@ export class RunView {
     say(this.progress, parts.join(" · "));
   }
 
-  /** Of many particles those that go on come first, and the others are small: their words stand in the tooltips only. */
+  /** Of many particles those that go on come first, and the others are small: their words stand in their tooltips. */
   drawThumbnails(particles) {
     const many = particles.length > MANY;
-    const [left, dropped] = [true, false].map((goesOn) => particles.filter(({ reason }) => (reason === null) === goesOn));
+    const left = particles.filter(({ reason }) => reason === null);
+    const dropped = particles.filter(({ reason }) => reason !== null);
     this.thumbs.classList.toggle("many", many);
     this.thumbs.classList.toggle("few-left", left.length <= MANY);
     const names = new Set(particles.map((particle) => particle.name));
@@ -164,7 +165,8 @@ export class RunView {
     }
     const figures = (many ? [...left, ...dropped] : particles).map((particle) => this.drawFigure(particle, many));
     figures.forEach((element, place) => {
-      if (this.thumbs.children[place] !== element) this.thumbs.insertBefore(element, this.thumbs.children[place] ?? null);
+      const there = this.thumbs.children[place] ?? null;
+      if (there !== element) this.thumbs.insertBefore(element, there);
     });
   }
 
