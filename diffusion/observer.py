@@ -23,6 +23,9 @@ class Observer:
 
     listens: bool = False
 
+    def plan(self, phases: Sequence[str]) -> None:
+        """The run begins; these phases will come."""
+
     def enter(self, phase: str) -> None:
         """From now on the run is in this phase, until the next one or :meth:`leave`."""
 
@@ -62,6 +65,10 @@ class Observers(Observer):
     def listens(self) -> bool:  # type: ignore[override]
         """Whether any of them does."""
         return any(each.listens for each in self.observers)
+
+    def plan(self, phases: Sequence[str]) -> None:
+        for each in self.observers:
+            each.plan(phases)
 
     def enter(self, phase: str) -> None:
         for each in self.observers:

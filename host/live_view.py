@@ -1,9 +1,9 @@
 """A run, seen while it goes on: what the record holds, sent to the editor that queued the prompt.
 
 Every message carries the whole picture, not the news: an editor that was reloaded in the middle knows everything after
-the next message, and one that is lost does no harm. ``web/latent_daps_live.js`` draws it on the LatentDAPS node. Who is
-chosen blind is the record's to say, in ``final``, when the run has ended; until then, and of a run that was cut off,
-``web/live/message.js`` chooses by the residuals so far, from a message as from a record.
+the next message, and one that is lost does no harm. ``web/live.js`` draws it on the node whose run it is (LatentDAPS,
+Phase Retrieval Sampler). Who is chosen blind is the record's to say, in ``final``, when the run has ended; until then,
+and of a run that was cut off, ``web/live/message.js`` chooses by what is known, from a message as from a record.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from .prompts import running_prompt, server
 __all__ = ["EVENT", "LiveView"]
 
 EVENT = "sampler_lab.run"
+#: What the view needs of a step, and what it needs where it is there.
+OF_EVERY_STEP = ("step", "sigma", "phase", "particles", "residual", "pairwise_distance")
+OF_SOME_STEPS = ("repulsion", "pruning", "polish", "off_decoder", "choice")
 SECONDS_BETWEEN = 1.0
 THUMBNAIL_SIDE = 96
 
@@ -34,17 +37,29 @@ class LiveView(Observer):
     """Sends one run to one node of the editor: :meth:`images` at every step, :meth:`close` at the end.
 
     Without a node, or without a server that has a client, nothing is sent and nothing is computed. A message is sent
-    at most once a second, and at the end of each phase.
+    at most once a second, when a phase begins for the first time, and with the first images of a phase.
     """
 
     def __init__(self, node_id: str | None, record: RunRecord, interval: float = SECONDS_BETWEEN) -> None:
-        """``node_id``: of the LatentDAPS node; ``record``: what is shown, as it will be in metrics.json."""
+        """``node_id``: of the node that samples; ``record``: what is shown, as it will be in metrics.json."""
         self._node_id, self._record, self._interval = node_id, record, interval
         self._server = _listened_server() if node_id is not None else None
         self._prompt = running_prompt() if self._server is not None else {}
         self._sent_at, self._phase = -math.inf, None
+        self._planned: list[str] = []
+        self._entered: set[str] = set()
         self._thumbnails: dict[str, str] = {}
         self._images: tuple[list[int], torch.Tensor] | None = None
+
+    def plan(self, phases: Sequence[str]) -> None:
+        """The phases that will come."""
+        self._planned = list(phases)
+
+    def enter(self, phase: str) -> None:
+        """A phase begins; the record has been told before."""
+        if self._server is not None and phase not in self._entered:
+            self._entered.add(phase)
+            self._send()
 
     def images(self, particles: Sequence[int], images: torch.Tensor) -> None:
         """The particles as they are now: their names, and images ``[N, 3, H, W]`` in [-1, 1]."""
@@ -73,8 +88,7 @@ class LiveView(Observer):
     def _message(self) -> dict[str, Any]:
         facts = self._record.to_dict()
         rows = [
-            {key: row.get(key) for key in ("step", "sigma", "phase", "particles", "residual", "pairwise_distance")}
-            | {key: row[key] for key in ("repulsion", "pruning", "polish") if row.get(key)}
+            {key: row.get(key) for key in OF_EVERY_STEP} | {key: row[key] for key in OF_SOME_STEPS if row.get(key)}
             for row in facts["steps"]
         ]
         return plain(
@@ -83,6 +97,8 @@ class LiveView(Observer):
                 "node": self._node_id,
                 "status": facts["status"],
                 "phase": self._record.current_phase,
+                "planned": self._planned,
+                "entered": [phase["name"] for phase in facts["phases"]],
                 "steps": max(0, len(facts["sigmas"]) - 1),
                 "count": facts["particles"],
                 "noise_floor": facts["measurement"]["noise_floor"],

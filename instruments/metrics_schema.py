@@ -157,6 +157,14 @@ _POLISH = _record(
     {"residual": _RESIDUALS, "iterations": _list_of(_COUNT), "accepted": _list_of(_FLAG)},
     _equally_long("particles", "residual", "iterations", "accepted"),
 )
+_OFF_DECODER = _record(
+    {"particles": _NAMES, "residual_before": _RESIDUALS, "residual": _RESIDUALS},
+    rule=_equally_long("particles", "residual_before", "residual"),
+)
+_CHOICE = _record(
+    {"particles": _NAMES, "misfit": _RESIDUALS, "prior_error": _RESIDUALS, "score": _RESIDUALS},
+    rule=_equally_long("particles", "misfit", "prior_error", "score"),
+)
 _STEP = _record(
     {"step": _COUNT, "sigma": _or_null(_NUMBER), "phase": _or_null(_TEXT)},
     {
@@ -165,6 +173,8 @@ _STEP = _record(
         "pairwise_distance": _POSITIVE,
         "pruning": _PRUNING,
         "polish": _POLISH,
+        "off_decoder": _OFF_DECODER,
+        "choice": _CHOICE,
     },
     _equally_long("particles", "residual"),
 )
@@ -180,7 +190,13 @@ _TABLE = _record(
         "particles": _list_of(_ROW),
         **dict.fromkeys(CHOICES, _COUNT),
     },
-    {"truth_residual": _POSITIVE, "noise_floor": _POSITIVE, "reference_sha256": _TEXT, "notes": _list_of(_TEXT)},
+    {
+        "truth_residual": _POSITIVE,
+        "noise_floor": _POSITIVE,
+        "reference_sha256": _TEXT,
+        "notes": _list_of(_TEXT),
+        "blind_by": _Kind("residual or run", lambda value: value in ("residual", "run")),
+    },
     _table_rule,
 )
 _FINAL = _record({"particles": _NAMES, "residual": _RESIDUALS, "blind": _or_null(_COUNT)}, rule=_final_rule)

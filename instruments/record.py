@@ -79,6 +79,7 @@ class RunRecord(Observer):
         self._steps: list[dict[str, Any]] = []
         self._step_rows: dict[tuple[str | None, int], dict[str, Any]] = {}
         self._final: dict[str, Any] | None = None
+        self._chosen: int | None = None
         self._quality: list[dict[str, Any]] = []
         self._flushed_at = -float("inf")
         self._warned = False
@@ -219,7 +220,7 @@ class RunRecord(Observer):
 
     def final(self, particles: Iterable[int], residual: torch.Tensor, blind: int | None = None) -> None:
         """Note the residuals ``[N]`` of what the run returned, and who is chosen by them if the run chose nobody."""
-        names = list(particles)
+        names, self._chosen = list(particles), blind
         if blind is None and bool(residual.isfinite().any()):
             blind = names[blind_choice(residual)]
         self._final = plain({"particles": names, "residual": residual, "blind": blind})
@@ -235,8 +236,8 @@ class RunRecord(Observer):
 
     @property
     def chosen(self) -> int | None:
-        """The name of the particle that was chosen blind; None before :meth:`final`, or when none is finite."""
-        return None if self._final is None else self._final["blind"]
+        """The name of the particle that the run itself chose; None before :meth:`final`, and where residuals choose."""
+        return self._chosen
 
     def quality(self, table: Mapping[str, Any], image: str = "image") -> None:
         """Attach the quality table of one image; a second table for the same image replaces the first."""

@@ -44,7 +44,8 @@ def quality_lines(quality: Json) -> Iterator[str]:
     yield from text_table(head, rows)
     yield ""
     yield f"PSNR in dB; a flat image of the mean colour scores {_number(quality.get('flat_psnr'), 1)} dB."
-    yield "blind: chosen by the residual alone. oracle: chosen with the truth, which nobody has for real data."
+    by = "by the run itself" if quality.get("blind_by") == "run" else "by the residual alone"
+    yield f"blind: chosen {by}. oracle: chosen with the truth, which nobody has for real data."
     yield from quality.get("notes", [])
 
 

@@ -5,7 +5,7 @@ Four numbers that are easily confused, so the table always has all four:
 * raw: the particle as it is. A perfect twin of the object scores badly here.
 * aligned: after the best transform that the measurement cannot see (``alignment.py``).
 * oracle: the best of N, picked by looking at the truth. Papers report it; nobody can do it with real data.
-* blind: the particle picked by its residual alone, which anybody can.
+* blind: the particle picked without the truth, which anybody can: by its residual, or as the run itself chose.
 
 Beside them stand what a flat image of the mean colour scores, and each residual in units of the noise floor (about 1 at
 the truth; far above: not a solution; far below: noise was fitted).
@@ -68,7 +68,8 @@ def quality_table(
         names: what the particles were called in the run, where some were pruned; 0, 1, 2 ... if None.
         recorded: residuals that the run noted of what it returned. They are used when these images are what it returned
             (their own residuals agree), so that the choice is the run's; else a note says that they are not.
-        chosen: the row that the run chose, by more than the residual; it holds when these are the run's images.
+        chosen: the row that the run chose, by more than the residual; it holds when these are the run's images. None
+            for a run that left it to the residuals.
 
     Raises:
         ValueError: sizes that do not fit, more than one reference, or a reference with NaN.
@@ -80,7 +81,9 @@ def quality_table(
     notes: list[str] = []
     known = None if recorded is None else _agreed(residual, recorded, notes)
     residual = residual if known is None else known
-    blind = (choose or _smallest)(residual) if known is None or chosen is None else chosen
+    blind, blind_by = (choose or _smallest)(residual), "residual"
+    if known is not None and chosen is not None:
+        blind, blind_by = chosen, "run"
     pictures, truth = images.clamp(-1, 1), reference.clamp(-1, 1)
     aligned = align(pictures, truth, measurement.operator)
     per_channel = align(pictures, truth, measurement.operator, group="per_channel")
@@ -118,6 +121,7 @@ def quality_table(
         truth_residual=float(measurement.residual(reference)),
         notes=tuple(dict.fromkeys(notes)),
         aligned_images=unit_range(aligned.images),
+        blind_by=blind_by,
     )
 
 

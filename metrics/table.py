@@ -13,6 +13,7 @@ from .markdown import markdown_table
 __all__ = ["ParticleQuality", "QualityTable", "Scores"]
 
 MISSING = "–"
+BLIND = {"residual": "Chosen blind (by residual)", "run": "Chosen blind (by the run)"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class QualityTable:
 
     oracle, oracle_raw: place in ``rows`` of the best aligned and of the best raw PSNR. blind: of the one chosen without
         the truth. (In the dictionary they are the particles' names, which do not change when rows are dropped.)
+    blind_by: how that one was chosen: by its "residual", or by the "run" itself, which may know more than the residual.
     truth_residual: of the reference itself. notes: sentences about what could not be computed.
     aligned_images: ``[N, 3, H, W]`` in [0, 1], not part of the table's dictionary.
     """
@@ -63,6 +65,7 @@ class QualityTable:
     truth_residual: float
     notes: tuple[str, ...]
     aligned_images: torch.Tensor
+    blind_by: str = "residual"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for metrics.json: numbers that are not finite are None (an infinite PSNR too).
@@ -70,13 +73,13 @@ class QualityTable:
         ``oracle``, ``oracle_raw`` and ``blind`` are names of particles.
         """
         table = {key: self.rows[getattr(self, key)].particle for key in ("oracle", "oracle_raw", "blind")}
-        table |= {key: getattr(self, key) for key in ("flat_psnr", "noise_floor", "truth_residual")}
+        table |= {key: getattr(self, key) for key in ("blind_by", "flat_psnr", "noise_floor", "truth_residual")}
         return _finite({**table, "notes": list(self.notes), "particles": [asdict(row) for row in self.rows]})
 
     def to_markdown(self) -> str:
         """A headline per way of choosing, then a row per particle, then what to compare with."""
         lines = [
-            _choice("Chosen blind (by residual)", self.rows[self.blind]),
+            _choice(BLIND[self.blind_by], self.rows[self.blind]),
             _choice("Chosen by oracle (best of N, looking at the truth)", self.rows[self.oracle]),
             "",
             markdown_table(*_cells(self)),

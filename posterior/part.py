@@ -68,6 +68,10 @@ class DataStep(Part, ABC):
         """Whether it does anything with its numbers."""
         return True
 
+    def phase_at(self, level: Level) -> str | None:  # noqa: ARG002 - for those that have one
+        """The phase of the run that it enters at this level; None where it stays in the step's own."""
+        return None
+
     def weighted(self: AnyDataStep, weight: float) -> AnyDataStep:
         """The same with the measurement's weight multiplied; at 0 only the prior is left.
 
@@ -80,11 +84,20 @@ class DataStep(Part, ABC):
 
 
 class Move(Part, ABC):
-    """What happens to the particles after the data step, at the levels at which it is due."""
+    """What happens to the particles after the data step, at the levels at which it is due.
+
+    phase: of the run, which it enters; None if it stays in the step's own.
+    """
+
+    phase: ClassVar[str | None] = None
 
     @abstractmethod
     def is_due(self, level: Level) -> bool:
         """Whether it happens at this level."""
+
+    def is_for(self, count: int) -> bool:  # noqa: ARG002 - for those that need a number
+        """Whether it does anything with so many particles."""
+        return True
 
     @abstractmethod
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:

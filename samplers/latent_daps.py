@@ -90,6 +90,7 @@ def sample_latent_daps(  # noqa: PLR0913 - k-diffusion's six, and what an invers
     seed = denoiser.extra_args.get("seed") or 0
     # The chain's steps are far below half precision's resolution.
     particles = Particles(x.float(), denoiser, seed, noise_sampler, feature_space)
+    observer.plan(method.phases(levels, len(particles)))
     z = sample_posterior(particles, tqdm(levels, disable=disable), method, callback)
     observer.leave()
     return z.to(x.dtype)

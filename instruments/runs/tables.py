@@ -45,7 +45,7 @@ def summary(runs: Runs) -> Table:
     rows = [[name, *(cell(runs.of(name)) for _, cell in columns)] for name in runs.experiments]
     notes = [
         "Means over images unless said otherwise. raw: as it is; aligned: after the best transform that the "
-        "measurement cannot see. oracle: the best particle, picked with the truth; blind: by the residual alone. "
+        "measurement cannot see. oracle: the best particle, picked with the truth; blind: picked without it. "
         "success: more than 20 dB aligned and 5 dB above a flat image, with the 95 % interval (Wilson). Calls are "
         "counted per particle. " + MEANS_RULE
     ]

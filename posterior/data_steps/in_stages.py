@@ -39,13 +39,18 @@ class InStages(DataStep):
     def is_active(self) -> bool:
         return self.first.is_active or self.then.is_active
 
+    def phase_at(self, level: Level) -> str | None:
+        return self._at(level).phase_at(level)
+
     def weighted(self, weight: float) -> InStages:
         return replace(self, first=self.first.weighted(weight), then=self.then.weighted(weight))
 
     def __call__(self, particles: Particles, z0_hat: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[N, ...]``."""
-        step = self.first if level.sigma_ve >= self.sigma * (1 - 1e-6) else self.then
-        return step(particles, z0_hat, level)
+        return self._at(level)(particles, z0_hat, level)
+
+    def _at(self, level: Level) -> DataStep:
+        return self.first if level.sigma_ve >= self.sigma * (1 - 1e-6) else self.then
 
     def to_dict(self) -> dict[str, Any]:
         stages = {"first": self.first, "then": self.then}

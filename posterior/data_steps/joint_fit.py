@@ -39,6 +39,7 @@ class JointFit(DataStep):
 
     name: ClassVar[str] = "joint_fit"
     title: ClassVar[str] = "Joint Fit"
+    phase: ClassVar[str] = "fit"
     about: ClassVar[str] = (
         "At every noise level each latent is fitted to the measurement together with a remainder that its decoder "
         "cannot draw. For the last, small noise levels."
@@ -87,6 +88,9 @@ class JointFit(DataStep):
     def is_active(self) -> bool:
         return self.weight > 0 and self.steps > 0
 
+    def phase_at(self, level: Level) -> str | None:  # noqa: ARG002 - wherever it is asked
+        return self.phase if self.is_active else None
+
     def weighted(self, weight: float) -> JointFit:
         """Multiplied, the weight multiplies the likelihood; at 0 only the prior is left."""
         return self if weight == 1.0 else replace(self, weight=self.weight * weight)
@@ -95,7 +99,7 @@ class JointFit(DataStep):
         """z0 ``[N, ...]``."""
         if not self.is_active:
             return z0_hat
-        level.observer.enter("fit")
+        level.observer.enter(self.phase)
         chunks = level.likelihood.autoencoder.decoding.chunks
         free = particles.free(torch.ones_like(z0_hat))
         fitted = [_Fit(self, z, may_move, level) for z, may_move in zip(chunks(z0_hat), chunks(free), strict=True)]

@@ -35,6 +35,7 @@ class BlindChoice(Move):
 
     name: ClassVar[str] = "blind_choice"
     title: ClassVar[str] = "Blind Choice"
+    phase: ClassVar[str] = "choose"
     about: ClassVar[str] = (
         "After the last step, puts the particles in order, the likeliest reconstruction first: by how well they "
         "explain the measurement and by how plausible the model finds them."
@@ -56,7 +57,7 @@ class BlindChoice(Move):
 
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[N, ...]`` in the order of the score."""
-        level.observer.enter("choose")
+        level.observer.enter(self.phase)
         likelihood = level.likelihood
         images = likelihood.evaluate(z0, precisely=True).images
         misfit = likelihood.residual_of_pictures(images) / max(likelihood.measurement.noise_floor, 1e-30)

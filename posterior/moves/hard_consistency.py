@@ -46,6 +46,7 @@ class HardConsistency(Move):
 
     name: ClassVar[str] = "hard_consistency"
     title: ClassVar[str] = "Hard Consistency"
+    phase: ClassVar[str] = "polish"
     about: ClassVar[str] = (
         "Late in a LatentDAPS run, optimise each particle's latent until its picture explains the measurement as well "
         "as the truth would, and no better. A move that the model finds less plausible is taken back."
@@ -137,7 +138,7 @@ class HardConsistency(Move):
 
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[N, ...]`` with the accepted rows moved; what happened is reported."""
-        level.observer.enter("polish")
+        level.observer.enter(self.phase)
         found = hard_consistency(z0, level.likelihood, self, particles.mask, level.observer)
         # A stream of its own, drawn from whether it is needed or not: nobody's path depends on who is polished.
         noise = particles.stream("hard consistency")(z0)

@@ -36,6 +36,7 @@ class OffDecoder(Move):
 
     name: ClassVar[str] = "off_decoder"
     title: ClassVar[str] = "Off The Decoder"
+    phase: ClassVar[str] = "off_decoder"
     about: ClassVar[str] = (
         "After the last step the measurement corrects each decoded picture in pixels, beyond what the VAE can draw. "
         "Gives pictures beside the latents."
@@ -52,7 +53,7 @@ class OffDecoder(Move):
 
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:
         """The same z0; the pictures ``[N, 3, H, W]`` are the particles'."""
-        level.observer.enter("off_decoder")
+        level.observer.enter(self.phase)
         likelihood = level.likelihood
         images = likelihood.evaluate(z0, precisely=True).images.clamp(-1, 1)
         before = likelihood.residual_of_images(images)

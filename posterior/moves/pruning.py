@@ -41,6 +41,7 @@ class Pruning(Move):
 
     name: ClassVar[str] = "pruning"
     title: ClassVar[str] = "Pruning"
+    phase: ClassVar[str] = "prune"
     about: ClassVar[str] = (
         "Late in a LatentDAPS run, drop the particles that are not worth their time: memory and time fall with the "
         "number that go on."
@@ -112,19 +113,23 @@ class Pruning(Move):
         """Once, after the step that the options name."""
         return level.i == self.step(level.sigmas_ve)
 
+    def is_for(self, count: int) -> bool:
+        """When there are more than go on."""
+        return self.keep < count
+
     def __call__(self, particles: Particles, z0: torch.Tensor, level: Level) -> torch.Tensor:
         """z0 ``[K, ...]`` of the particles that go on; who was dropped, and why, is reported."""
-        if self.keep >= len(particles):
+        if not self.is_for(len(particles)):
             return z0
-        level.observer.enter("prune")
+        level.observer.enter(self.phase)
         residual, images = level.seen or level.likelihood.evaluate(z0)
         operator = level.likelihood.measurement.operator
         # A stream of its own, so that resampling takes no number from the particles.
         draw = ParticleNoise(particles.seed, "pruning")(torch.zeros(1, 1, dtype=torch.float64))
         uniform = min(float(torch.special.ndtr(draw)), 1 - 1e-12)
         symmetries = operator.symmetries, operator.shift_symmetric, operator.background
-        pruned = prune(residual, images, self, *symmetries, uniform=uniform)
         names = particles.names
+        pruned = prune(residual, images, self, *symmetries, uniform=uniform, names=names)
         new = particles.keep(pruned.rows)
         level.seen = None
         dropped = [{"particle": names[row], "reason": reason} for row, reason in pruned.reasons.items()]
@@ -148,6 +153,7 @@ def prune(
     shifts: bool = False,
     background: float = -1.0,
     uniform: float = 0.5,
+    names: Sequence[int] | None = None,
 ) -> Pruned:
     """Choose the particles that go on.
 
@@ -158,8 +164,10 @@ def prune(
         symmetries: exact symmetries of the measurement, identity first; none gives plain distances.
         shifts, background: see :func:`symmetric_distance`.
         uniform: the one random number of "resample", in [0, 1).
+        names: what the particles are called in the reasons; their rows if None.
     """
     losses = residual.double().tolist()
+    called = list(names or range(len(losses)))
     if options.keep == 0 or options.keep >= len(losses):
         return Pruned(list(range(len(losses))))
     finite = [k for k, loss in enumerate(losses) if math.isfinite(loss)]
@@ -179,7 +187,7 @@ def prune(
     reasons = dict.fromkeys(broken, "not finite")
     for k in range(len(finite)):
         if k not in chosen:
-            reasons[finite[k]] = _reason(k, chosen, known, modulo, finite, options)
+            reasons[finite[k]] = _reason(k, chosen, known, modulo, [called[row] for row in finite], options)
     return Pruned(sorted(rows), {k: reasons[k] for k in sorted(reasons) if k not in rows})
 
 
@@ -197,14 +205,14 @@ def _near(options: Pruning) -> float:
 
 
 def _reason(
-    k: int, chosen: list[int], losses: list[float], modulo: torch.Tensor | None, rows: list[int], options: Pruning
+    k: int, chosen: list[int], losses: list[float], modulo: torch.Tensor | None, names: list[int], options: Pruning
 ) -> str:
-    """Why the finite row k is not among the ``chosen``. ``rows``: the particles' rows of the finite ones."""
+    """Why the finite row k is not among the ``chosen``. ``names``: of the finite ones."""
     if options.mode == "resample":
         return "not drawn"
     if modulo is not None:
         twin = min(chosen, key=lambda row: float(modulo[k, row]))
         if float(modulo[k, twin]) <= _near(options):
-            return f"duplicate of {rows[twin]}"
+            return f"duplicate of {names[twin]}"
     least = min(losses[row] for row in chosen)
     return f"residual {losses[k] / least:.2f} times the best" if least > 0 else "larger residual"

@@ -41,6 +41,8 @@ class Upright(Move):
     )
     aliases: ClassVar[tuple[str, ...]] = ("orientation", "rotate", "flip", "twin", "upside down", "recipe")
 
+    phase: ClassVar[str] = "choose"
+
     draws: int = option(
         2,
         "Draws of noise per particle for which the model is asked at each of two noise levels; more is surer.",
@@ -57,7 +59,7 @@ class Upright(Move):
         symmetries = [s for s in level.likelihood.measurement.operator.symmetries if s.scope == "global"]
         if len(symmetries) < 2:
             return z0
-        level.observer.enter("choose")
+        level.observer.enter(self.phase)
         pictures = pictures_of(particles, z0, level)
         row = 0 if particles.chosen is None else particles.names.index(particles.chosen)
         encoded = level.likelihood.autoencoder.encode(torch.cat([s(pictures[row : row + 1]) for s in symmetries]))

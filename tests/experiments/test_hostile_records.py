@@ -77,6 +77,13 @@ def test_mutated_records_are_read_right_or_named(good, tmp_path):
     facts["final"] = {"particles": [1, 3], "residual": [110.0, 111.0], "blind": 1}
     facts["steps"][1]["pruning"] = {"kept": [1, 3], "dropped": [{"particle": 0, "reason": "x"}], "new": []}
     facts["steps"][2]["polish"] = {"particles": [1, 3], "iterations": [4, 0], "accepted": [True, False]}
+    facts["steps"][2]["off_decoder"] = {
+        "particles": [1, 3],
+        "residual_before": [120.0, 121.0],
+        "residual": [110.0, 111.0],
+    }
+    scores = {"misfit": [1.1, 1.2], "prior_error": [0.3, 0.2], "score": [1.19, 1.26]}
+    facts["steps"][2]["choice"] = {"particles": [1, 3], **scores}
     place = good / "exp1" / "owl"
     place.mkdir(parents=True)
     accepted = named = 0

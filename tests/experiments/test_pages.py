@@ -23,7 +23,8 @@ def test_exp0_and_hmc_are_one_setting_with_one_figure(pages):
     experiments, benchmark = pages
     assert cells(experiments, "exp0")[:4] == cells(benchmark, "hmc")[:4]
     shown = {}
-    for text, head, column in ((experiments, "| image | flat image (dB) |", "exp0"), (benchmark, "| glyph | flat |", "hmc")):
+    tables = ((experiments, "| image | flat image (dB) |", "exp0"), (benchmark, "| glyph | flat |", "hmc"))
+    for text, head, column in tables:
         lines = text[text.index(head) :].split("\n\n")[0].splitlines()
         place = [cell.strip() for cell in lines[0].split("|")].index(column)
         rows = [[cell.strip() for cell in line.split("|")] for line in lines[2:]]

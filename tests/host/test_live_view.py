@@ -7,18 +7,19 @@ import json
 import math
 import re
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 import torch
 from editor import READY, not_of_the_editor, renderer
+from live_view import LAST_PROMPT, VIEW, assert_same_numbers, load, record_named, run, seen, settled, start
 from PIL import Image
+from sampler_lab.diffusion.observer import Observers
 from sampler_lab.host.live_view import EVENT, LiveView
-from sampler_lab.instruments.record import RunRecord, load_metrics
+from sampler_lab.instruments.record import RunRecord
 from sampler_lab.labkit.places import LATENT_DAPS_TEMPLATE, PACK_NAME
 
 TEMPLATE = LATENT_DAPS_TEMPLATE
-VIEW = ".sampler-lab-run"
+NODE = "SamplerLabLatentDAPS"
 PROPERTY = "sampler_lab_run"
 
 
@@ -118,6 +119,35 @@ def test_at_the_end_a_message_holds_the_final_choice():
     assert sent[-1][1]["final"]["blind"] == 0
 
 
+def test_a_phase_is_told_of_when_it_begins_for_the_first_time_and_those_that_will_come_before_it():
+    record = begun()
+    view, sent = listened(record, interval=3600.0)
+    told = Observers(record, view)
+    told.plan(["explore", "prune", "refine", "fit"])
+    told.enter("explore")
+    step(record, view, 0)
+    for phase in ("prune", "refine", "fit", "refine", "fit"):
+        told.enter(phase)
+    assert [message["phase"] for _, message, _ in sent] == ["explore", "explore", "prune", "refine", "fit"]
+    assert [len(message["entered"]) for _, message, _ in sent] == [1, 1, 2, 3, 4]
+    assert all(message["planned"] == ["explore", "prune", "refine", "fit"] for _, message, _ in sent)
+    assert sent[0][1]["rows"] == []
+
+
+def test_a_message_holds_what_the_moves_report():
+    record = begun()
+    view, sent = listened(record, interval=0.0)
+    moved = {"particles": [0, 1], "residual_before": [2.0, 1.0], "residual": [1.5, math.nan]}
+    choice = {"particles": [0, 1], "misfit": [3.0, 2.0], "prior_error": [0.1, 0.2], "score": [3.03, 2.06]}
+    step(record, view, 0)
+    record.step(0, 6.0, phase="explore", off_decoder=moved, choice=choice)
+    view.close()
+    (row,) = sent[-1][1]["rows"]
+    assert row["off_decoder"] == {**moved, "residual": [1.5, None]}
+    assert row["choice"] == choice
+    assert not {"polish", "pruning"} & set(row)
+
+
 def test_a_large_picture_is_sent_small():
     record = begun(particles=1)
     view, sent = listened(record, interval=0.0)
@@ -138,80 +168,6 @@ def small(seed, steps=4, particles=2, mcmc_steps=2):
         if node["type"] == "SamplerLabLatentDAPS":
             node["widgets_values"][2] = mcmc_steps
     return workflow
-
-
-def load(page, workflow):
-    """Open ``workflow``, with ears for what the host says about its runs."""
-    page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
-    page.wait_for_function("count => window.app.graph.nodes.length === count", arg=len(workflow["nodes"]))
-
-
-def start(page):
-    page.evaluate(
-        """() => {
-            window.runs = [];
-            window.runEnd = null;
-            const { api } = window.app;
-            api.addEventListener("sampler_lab.run", event => window.runs.push(event.detail));
-            for (const how of ["execution_success", "execution_error", "execution_interrupted"])
-                api.addEventListener(how, event => { window.runEnd = [how, event.detail]; });
-            window.app.queuePrompt(0);
-        }"""
-    )
-
-
-def run(page):
-    start(page)
-    page.wait_for_function("() => window.runEnd !== null", timeout=300_000)
-    how, detail = page.evaluate("() => window.runEnd")
-    assert how == "execution_success", detail
-
-
-def seen(page, status="finished"):
-    """What every live view in the page says, once there is one with this status."""
-    page.wait_for_selector(f'{VIEW}[data-status="{status}"]', state="attached")
-    return page.evaluate(
-        """selector => [...document.querySelectorAll(selector)].map(view => ({
-            ...view.dataset,
-            label: view.getAttribute("aria-label"),
-            text: [...view.querySelectorAll("*")].filter(part => !part.children.length).map(
-                part => part.textContent).join(" "),
-            thumbs: [...view.querySelectorAll("figure")].map(figure => ({
-                ...figure.dataset, text: figure.textContent, loaded: figure.querySelector("img").naturalWidth })),
-            lines: Object.fromEntries([...view.querySelectorAll("path.particle")].map(
-                path => [path.dataset.particle, JSON.parse(path.dataset.points)])),
-            distances: JSON.parse(view.querySelector("path.distance").dataset.points),
-            floor: view.querySelector("line.floor")?.dataset.noiseFloor,
-            prunes: [...view.querySelectorAll("line.prune")].map(line => Number(line.dataset.step)),
-        }))""",
-        VIEW,
-    )
-
-
-def record_named(server, name):
-    return load_metrics(Path(server.base) / "output" / name)
-
-
-def assert_same_numbers(view, facts):
-    """What the page shows is what the file says, to the last bit."""
-    lines = {}
-    for row in facts["steps"]:
-        polish = row.get("polish") or {"particles": [], "residual": []}
-        polished = dict(zip(polish["particles"], polish["residual"], strict=True))
-        for name, residual in zip(row["particles"], row["residual"], strict=True):
-            point = {"step": row["step"], "chain": residual, "residual": polished.get(name, residual)}
-            lines.setdefault(str(name), []).append(point)
-    assert view["lines"] == lines
-    last = {name: points[-1]["residual"] for name, points in lines.items()}
-    if facts["final"] is not None:
-        last |= dict(zip(map(str, facts["final"]["particles"]), facts["final"]["residual"], strict=True))
-    assert {thumb["particle"]: float(thumb["residual"]) for thumb in view["thumbs"]} == last
-    assert view["distances"] == [{"step": row["step"], "distance": row["pairwise_distance"]} for row in facts["steps"]]
-    assert float(view["noiseFloor"]) == float(view["floor"]) == facts["measurement"]["noise_floor"]
-    left = facts["steps"][-1].get("pruning", {}).get("kept") or facts["steps"][-1]["particles"]
-    best = min((name for name in lines if int(name) in left), key=last.get)
-    assert view["blind"] == best
-    assert [thumb["particle"] for thumb in view["thumbs"] if thumb["blind"] == "true"] == [best]
 
 
 @in_editor
@@ -302,14 +258,6 @@ def without_growth(graph):
     ]
 
 
-def settled(page):
-    """The node's height after the view has been laid out: the same in two looks."""
-    height = "() => window.app.graph.nodes.find(node => node.type === 'SamplerLabLatentDAPS').size[1]"
-    before = None
-    while before != (before := page.evaluate(height)):
-        page.wait_for_timeout(300)
-
-
 @pytest.fixture(params=[False, True], ids=["canvas", "vue"])
 def both(page, request):
     """The editor's page, with nodes drawn in one way or the other."""
@@ -323,13 +271,13 @@ def test_a_run_is_no_part_of_the_workflow(both, client):
     page = both
     workflow = small(seed=103)
     load(page, workflow)
-    settled(page)
+    settled(page, NODE)
     page.evaluate(LOOK)
     page.wait_for_function("() => !window.app.extensionManager.workflow.isBusy")
     before = page.evaluate(GRAPH)
     run(page)
     seen(page)
-    settled(page)
+    settled(page, NODE)
     assert without_growth(page.evaluate(GRAPH)) == without_growth(before)
 
     page.evaluate("() => { window.app.graph.nodes.find(node => node.type === 'RandomNoise').widgets[0].value = 1103; }")
@@ -367,9 +315,6 @@ def test_a_run_is_no_part_of_the_workflow(both, client):
     assert seen(page) == [view]
 
 
-LAST_PROMPT = "() => window.runs.at(-1).prompt_id"
-
-
 def client_history(client):
     return list(client._get("/history").values())
 
@@ -383,7 +328,7 @@ def test_the_picture_stays_after_a_reload_and_in_the_workflow_opened_again(page)
     page.reload()
     page.wait_for_function(READY)
     assert seen(page) == [before]
-    settled(page)
+    settled(page, NODE)
     page.evaluate(LOOK)
     assert not page.evaluate(MODIFIED)
     other = small(seed=110)
@@ -548,6 +493,10 @@ MALFORMED = [
     remembered(count=1e12, steps="many"),
     remembered(thumbnails={"0": "https://example.org/picture.jpg"}),
     remembered(node_id="99"),
+    remembered(planned="explore"),
+    remembered(entered=[["explore"]]),
+    remembered(rows=[{**remembered()["rows"][0], "off_decoder": {"particles": [0], "residual": []}}]),
+    remembered(rows=[{**remembered()["rows"][0], "choice": {"particles": [0], "score": [1.0], "prior_error": []}}]),
 ]
 
 
@@ -570,6 +519,11 @@ def test_who_is_chosen_before_the_run_knows_is_among_those_that_are_left_and_the
     polished = {**pruned, "polish": {"particles": [1, 2], "residual": [0.5, 2.0]}}
     for rows, name in ([three], 0), ([pruned], 2), ([polished], 1), ([{**three, "residual": [None, None, 5.0]}], 2):
         assert chosen(page, remembered(rows=rows, count=3, status="cancelled")) == name
+    corrected = {**polished, "off_decoder": {"particles": [1, 2], "residual": [0.5, 0.4]}}
+    assert chosen(page, remembered(rows=[corrected], count=3)) == 2
+    for score, name in ([1.0, 2.0], 1), ([None, 2.0], 2), ([None, None], 2):
+        choice = {"particles": [1, 2], "misfit": [1.0, 1.0], "prior_error": [0.0, 0.0], "score": score}
+        assert chosen(page, remembered(rows=[{**corrected, "choice": choice}], count=3)) == name
     assert chosen(page, remembered(rows=[{**three, "residual": [None] * 3}], count=3)) is None
     assert chosen(page, remembered(rows=[])) is None
 
@@ -580,6 +534,41 @@ def test_who_is_chosen_at_the_end_is_the_records_to_say(page):
     assert chosen(page, remembered()) == 1
     assert chosen(page, remembered(final=final)) == 0
     assert chosen(page, remembered(final={**final, "blind": None})) is None
+
+
+def phases(page, message):
+    """Which phases this message is shown with: all of them, those that were reached, the present one."""
+    return page.evaluate(
+        """async ([pack, message]) => {
+            const { phasesOf, checkedMessage } = await import(`/extensions/${pack}/live/message.js`);
+            const { all, reached, current } = phasesOf(checkedMessage(message));
+            return [all.join(" "), reached.join(" "), current];
+        }""",
+        [PACK_NAME, message],
+    )
+
+
+@in_editor
+def test_the_phases_shown_are_those_that_come_and_after_the_run_those_that_came(page):
+    plan = ["explore", "prune", "polish", "refine"]
+    whole = "explore prune refine polish"
+    row = remembered()["rows"][0]
+    pruned = {**row, "pruning": {"kept": [0], "dropped": [{"particle": 1, "reason": "not drawn"}], "new": []}}
+    polished = {**pruned, "polish": {"particles": [0], "residual": [0.5]}}
+
+    def shown(phase, entered, rows, status="running"):
+        return phases(page, remembered(phase=phase, planned=plan, entered=entered, rows=rows, status=status))
+
+    assert shown("explore", plan[:1], [row]) == [whole, "explore", "explore"]
+    assert shown("prune", plan[:2], [row]) == [whole, "explore prune", "prune"]
+    assert shown("polish", plan[:3], [pruned]) == [whole, "explore prune polish", "polish"]
+    # A step is told of before its hard consistency, so from then on that is what takes the time.
+    assert shown("refine", plan, [polished]) == [whole, whole, "polish"]
+    assert shown(None, plan[:2], [pruned]) == [whole, "explore prune", "prune"]  # from a record
+    assert shown(None, plan[:2], [pruned], "cancelled") == ["explore prune", "explore prune", None]
+    # A run that was kept by an earlier release.
+    assert phases(page, remembered(rows=[polished])) == ["explore prune polish", "explore prune polish", None]
+    assert phases(page, remembered(rows=[row], status="running")) == ["explore", "explore", "explore"]
 
 
 @in_editor

@@ -204,7 +204,11 @@ def quality_reports():
     ]
     apart = quality_table(torch.cat([noisy, truth]), truth, measurement, choose=lambda residual: 0)
     reports.append(apart.to_markdown())  # blind and oracle choose different particles
-    assert all(any(words in report for report in reports) for words in ("Aligned channel", "Not finite", "Without"))
+    by_run = quality_table(noisy, truth, measurement, recorded=[float(measurement.residual(noisy))], chosen=0)
+    other = [quality_table(noisy, truth, measurement, recorded=recorded) for recorded in ([1.0], [1.0, 2.0])]
+    reports += [table.to_markdown() for table in (by_run, *other)]
+    said = ("Aligned channel", "Not finite", "Without", "by the run", "These images", "The run returned")
+    assert all(any(words in report for report in reports) for words in said)
     return reports
 
 

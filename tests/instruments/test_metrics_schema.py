@@ -19,6 +19,11 @@ from sampler_lab.operators import PhaseRetrieval
 OLD = Path(__file__).parent / "records" / "schema_1_pruned.json"
 
 
+#: What the moves after the last step report; a number that is not finite is null.
+OFF_DECODER = {"particles": [1, 3], "residual_before": [9.5, None], "residual": [9.0, None]}
+CHOICE = {"particles": [1, 3], "misfit": [1.1, None], "prior_error": [0.4, None], "score": [1.2, None]}
+
+
 def old():
     return json.loads(OLD.read_text(encoding="utf-8"))
 
@@ -81,6 +86,7 @@ def edited(metrics, keys, value):
             r'aligned\.psnr is "26"; it must be a number or null',
         ),
         (["quality", 0, "particles", 1, "success"], 1, "success is 1; it must be true or false"),
+        (["quality", 0, "blind_by"], "luck", r'blind_by is "luck"; it must be residual or run'),
         (["quality", 0, "flat_psnr"], KeyError, r"quality\[0\]\.flat_psnr is missing"),
         (["steps", 0, "residual"], [1.0], r"steps\[0\]\.residual holds 1 values, but steps\[0\]\.particles holds 4"),
         (["steps", 0, "residual"], 1.0, r"steps\[0\]\.residual is 1\.0; it must be a list"),
@@ -89,6 +95,24 @@ def edited(metrics, keys, value):
         (["steps", 0, "pruning"], {"kept": []}, r"pruning\.dropped is missing"),
         (["steps", 0, "polish"], {"particles": [0], "accepted": [1]}, r"accepted\[0\] is 1; it must be true or false"),
         (["steps", 0, "polish"], {"particles": [0], "iterations": []}, "iterations holds 0 values"),
+        (
+            ["steps", 0, "off_decoder"],
+            {"particles": [0], "residual": [1.0]},
+            r"off_decoder\.residual_before is missing",
+        ),
+        (["steps", 0, "off_decoder"], {**OFF_DECODER, "residual": [1.0]}, "off_decoder.residual holds 1 values"),
+        (["steps", 0, "off_decoder"], {**OFF_DECODER, "residual": [1.0, -1.0]}, r"off_decoder\.residual\[1\] is -1\.0"),
+        (["steps", 0, "choice"], [], r"choice is \[\]; it must be an object"),
+        (
+            ["steps", 0, "choice"],
+            {**CHOICE, "score": [1.0]},
+            r"choice\.score holds 1 values, but steps\[0\]\.choice\.part",
+        ),
+        (
+            ["steps", 0, "choice"],
+            {**CHOICE, "prior_error": ["x", 1.0]},
+            r'prior_error\[0\] is "x"; it must be a number',
+        ),
         (["calls", "denoiser"], -1, "calls.denoiser is -1; it must be a whole number, 0 or more"),
         (["measurement", "noise_floor"], "hello", r'noise_floor is "hello"; it must be a number'),
         (["final"], {"particles": [1, 3], "residual": [1.0, None], "blind": 2}, r"final\.blind is 2, which is none"),
@@ -101,6 +125,15 @@ def test_what_readers_rely_on_is_checked(tmp_path, keys, value, sentence):
     check_metrics(metrics)
     with pytest.raises(ValueError, match=sentence):
         check_metrics(edited(metrics, keys, value))
+
+
+def test_facts_of_the_moves_are_in_order(tmp_path):
+    """Those after the last step, and pruning after more than one."""
+    metrics = new(tmp_path)
+    metrics["steps"][-1] |= {"off_decoder": OFF_DECODER, "choice": CHOICE}
+    for row, kept, dropped in ((metrics["steps"][0], [1, 2, 3], 0), (metrics["steps"][1], [1, 3], 2)):
+        row["pruning"] = {"kept": kept, "dropped": [{"particle": dropped, "reason": "larger residual"}], "new": []}
+    check_metrics(metrics)
 
 
 @pytest.mark.parametrize(
@@ -157,5 +190,9 @@ def test_the_final_residuals_name_the_blind_choice():
     assert record.to_dict()["final"] == {"particles": [1, 3], "residual": [None, 2.0], "blind": 3}
     assert record.survivors == [1, 3]
     assert record.final_residual[3] == 2.0
+    assert record.chosen is None, "the residuals chose"
     record.final([0], torch.tensor([float("inf")]))
     assert record.to_dict()["final"]["blind"] is None
+    record.final([3, 1], torch.tensor([2.0, 1.0]), 3)
+    assert record.to_dict()["final"] == {"particles": [3, 1], "residual": [2.0, 1.0], "blind": 3}
+    assert (record.chosen, record.survivors) == (3, [3, 1])

@@ -292,6 +292,18 @@ class TestRecordedResiduals:
         assert table.notes[0].startswith("The run returned 2 particles, but these are 5 images")
         assert "computed anew" in table.to_markdown()
 
+    def test_a_run_may_choose_by_more_than_its_residual_and_it_is_said(self, particles, truth, measurement):
+        recorded = [row.residual for row in quality_table(particles, truth, measurement).rows]
+        by_residual = quality_table(particles, truth, measurement, recorded=recorded)
+        by_run = quality_table(particles, truth, measurement, recorded=recorded, chosen=4)
+        assert (by_run.blind, by_run.to_dict()["blind_by"]) == (4, "run")
+        assert by_run.to_markdown().startswith("**Chosen blind (by the run):** particle 4, ")
+        assert by_residual.blind != 4
+        assert by_residual.to_dict()["blind_by"] == "residual"
+        doubled = [2 * value for value in recorded]
+        elsewhere = quality_table(particles, truth, measurement, recorded=doubled, chosen=4)
+        assert (elsewhere.blind, elsewhere.blind_by) == (by_residual.blind, "residual"), "not the run's images"
+
     def test_a_particle_that_both_lost_agrees(self, particles, truth, measurement):
         own = quality_table(particles, truth, measurement)
         recorded = [row.residual for row in own.rows]

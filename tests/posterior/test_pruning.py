@@ -27,7 +27,7 @@ def near(image: torch.Tensor, seed: int, psnr: float = 30.0) -> torch.Tensor:
 A, B = picture(1), picture(2)
 
 
-def choose(images, residual, **options):
+def choose(images, residual, names=None, **options):
     return prune(
         torch.tensor(residual),
         torch.stack(images),
@@ -35,6 +35,7 @@ def choose(images, residual, **options):
         OPERATOR.symmetries,
         OPERATOR.shift_symmetric,
         OPERATOR.background,
+        names=names,
     )
 
 
@@ -58,6 +59,11 @@ class TestTwoNearZeroOneNear180:
         pruned = choose([*self.images, B], [1.2, 1.1, 1.3, 1.6], keep=2)
         assert pruned.rows == [1, 3]
         assert pruned.reasons == {0: "duplicate of 1", 2: "duplicate of 1"}
+
+    def test_who_was_pruned_before_has_no_row_any_longer_but_the_others_keep_their_names(self):
+        pruned = choose([*self.images, B], [math.nan, 1.1, 1.3, 1.6], names=[0, 4, 5, 9], keep=2)
+        assert pruned.rows == [1, 3]
+        assert pruned.reasons == {0: "not finite", 2: "duplicate of 4"}
 
     def test_three_places_hold_all_three_kinds(self):
         assert choose([*self.images, B], [1.2, 1.1, 1.3, 1.6], keep=3).rows == [1, 2, 3]

@@ -27,6 +27,11 @@ const isPruning = has({
   new: orMissing(listOf(has({ particle: isName, parent: isName }))),
 });
 
+/** By what the run itself chose, one number for each: the smallest score. */
+const isChoice = (value) =>
+  has({ particles: listOf(isName), score: listOf(isNumberOrNull), prior_error: listOf(isNumberOrNull) })(value) &&
+  [value.score, value.prior_error].every((numbers) => numbers.length === value.particles.length);
+
 const isRow = (value) =>
   isState(value) &&
   has({
@@ -37,6 +42,8 @@ const isRow = (value) =>
     repulsion: orMissing(Number.isFinite),
     pruning: orMissing(isPruning),
     polish: orMissing(isState),
+    off_decoder: orMissing(isState),
+    choice: orMissing(isChoice),
   })(value);
 
 const isMessage = has({
@@ -45,6 +52,8 @@ const isMessage = has({
   steps: isName,
   count: isName,
   phase: orMissing(isText),
+  planned: orMissing(listOf(isText)),
+  entered: orMissing(listOf(isText)),
   workflow_id: orMissing(isText),
   prompt_id: orMissing(isText),
   noise_floor: orMissing(Number.isFinite),
@@ -65,18 +74,22 @@ export function checkedMessage(value) {
   }
 }
 
-/** What a particle's residual was at the end of this row's step: hard consistency comes after the chain. */
+/** What a particle's residual was at the end of this row's step: these moves come after the data step. */
 export function residualAfter(row, name) {
-  const state = row.polish?.particles.includes(name) ? row.polish : row;
+  const state = [row.off_decoder, row.polish].find((moved) => moved?.particles.includes(name)) ?? row;
   const place = state.particles.indexOf(name);
   return place < 0 ? null : state.residual[place];
 }
 
-/** Every particle that ever was, in the order of their names: its last residual, why it was dropped, its parent. */
+/**
+ * Every particle that ever was, in the order of their names: its last residual, why it was dropped, its parent, and,
+ * where the run itself chose, its score and the model's part in it.
+ */
 export function particlesOf(message) {
   const particles = new Map();
   const known = (name) => {
-    if (!particles.has(name)) particles.set(name, { name, residual: null, reason: null, parent: null, points: [] });
+    const unknown = { residual: null, reason: null, parent: null, score: null, doubt: null };
+    if (!particles.has(name)) particles.set(name, { name, ...unknown, points: [] });
     return particles.get(name);
   };
   for (let name = 0; name < Math.min(message.count, MOST_PARTICLES); name++) known(name);
@@ -88,8 +101,11 @@ export function particlesOf(message) {
     });
     for (const { particle, parent } of row.pruning?.new ?? []) known(particle).parent = parent;
     for (const { particle, reason } of row.pruning?.dropped ?? []) known(particle).reason = reason;
+    row.choice?.particles.forEach((name, place) => {
+      Object.assign(known(name), { score: row.choice.score[place], doubt: row.choice.prior_error[place] });
+    });
   }
-  // What the run returned was looked at once more, and its residuals are those that everybody chooses by.
+  // What the run returned was looked at once more, and its residuals are those that everybody knows.
   message.final?.particles.forEach((name, place) => {
     known(name).residual = message.final.residual[place];
   });
@@ -98,27 +114,44 @@ export function particlesOf(message) {
 
 /**
  * The particle that is chosen without the truth, null when none can be. The record says it when the run has ended; of a
- * run that goes on or was cut off it is the smallest residual of those that are left.
+ * run that goes on or was cut off it is the best of those that are left: by score if the run came to that, else by
+ * residual.
  */
 export function blindOf(message) {
   if (message.final) return message.final.blind ?? null;
-  const left = particlesOf(message).filter(({ reason, residual }) => reason === null && residual !== null);
-  return left.sort((one, other) => one.residual - other.residual)[0]?.name ?? null;
+  const left = particlesOf(message).filter(({ reason }) => reason === null);
+  const mark = left.some(({ score }) => score !== null) ? "score" : "residual";
+  const known = left.filter((particle) => particle[mark] !== null);
+  return known.sort((one, other) => one[mark] - other[mark])[0]?.name ?? null;
 }
 
-export const PHASES = ["explore", "prune", "refine", "polish"];
+const PHASES = ["explore", "prune", "refine", "fit", "polish", "off_decoder", "choose"];
+const OF_A_STEP = ["explore", "refine"]; // the others are what moves and data steps do within one
 
-/** Which phases have been reached, and which one it is in now (null when the run is over or has not begun). */
+/** What the rows alone tell, of a run of an earlier release. */
+function enteredBy(rows) {
+  const names = rows.map((row) => row.phase);
+  if (rows.some((row) => row.pruning)) names.push("prune");
+  if (rows.some((row) => row.polish)) names.push("polish");
+  return names;
+}
+
+/** What a run is doing. */
+function currentPhase({ phase, rows }, reached) {
+  if (!phase) return reached.at(-1) ?? null; // a record does not say: the latest that it tells of
+  // A step is reported when its chain has ended, before its hard consistency: the row before tells.
+  return OF_A_STEP.includes(phase) && rows.slice(-2).some((row) => row.polish) ? "polish" : phase;
+}
+
+/**
+ * The phases that have been reached, those that the run has in all (once it is over: no more than these), and the one
+ * it is in now, null when it is over.
+ */
 export function phasesOf(message) {
-  const { rows } = message;
-  const reached = new Set(rows.map((row) => row.phase).filter((phase) => PHASES.includes(phase)));
-  if (rows.some((row) => row.pruning)) reached.add("prune");
-  if (rows.some((row) => row.polish)) reached.add("polish");
-  let current = null;
-  if (message.status === "running") {
-    // A step is reported when its chain has ended, before its hard consistency: the row before tells.
-    const polishes = rows.slice(-2).some((row) => row.polish);
-    current = polishes ? "polish" : rows.at(-1)?.pruning ? "prune" : (message.phase ?? rows.at(-1)?.phase ?? null);
-  }
-  return { reached: PHASES.filter((phase) => reached.has(phase)), current };
+  const entered = message.entered ?? enteredBy(message.rows);
+  const inOrder = (names) => PHASES.filter((phase) => names.includes(phase));
+  const reached = inOrder(entered);
+  if (message.status !== "running") return { reached, all: reached, current: null };
+  const current = currentPhase(message, reached);
+  return { reached, all: inOrder([...entered, ...(message.planned ?? []), current]), current };
 }

@@ -2,7 +2,8 @@
 
 import { api } from "../../../scripts/api.js";
 
-const KEPT = ["step", "sigma", "phase", "particles", "residual", "pairwise_distance", "repulsion", "pruning", "polish"];
+const OF_EVERY_STEP = ["step", "sigma", "phase", "particles", "residual", "pairwise_distance"];
+const KEPT = [...OF_EVERY_STEP, "repulsion", "pruning", "polish", "off_decoder", "choice"];
 
 const pick = (row) => Object.fromEntries(KEPT.filter((key) => row[key]).map((key) => [key, row[key]]));
 
@@ -30,7 +31,8 @@ export async function fromRecord(message) {
     const record = await recordOf(message.file);
     if (!record || record.prompt?.id !== message.prompt_id) return null;
     const rows = record.steps.map((row) => ({ step: row.step, ...pick(row) }));
-    const now = { ...message, rows, status: record.status, phase: null, seconds: record.wall_seconds };
+    const entered = record.phases.map((phase) => phase.name);
+    const now = { ...message, rows, entered, status: record.status, phase: null, seconds: record.wall_seconds };
     return record.final ? { ...now, final: record.final } : now;
   } catch {
     return null;

@@ -1,24 +1,29 @@
 // The picture of one run: phases, thumbnails, two plots and a line of numbers. It knows nothing of the editor.
 
-import { PHASES, blindOf, particlesOf, phasesOf } from "./message.js";
+import { blindOf, particlesOf, phasesOf } from "./message.js";
 import { colourOf, drawDistance, drawPointer, drawResiduals } from "./plot.js";
 import { short } from "./words.js";
 
 const PLOT = 150; // pixels high, with the axis below
+const MANY = 8; // more particles than these are shown smaller
 const STYLE_ID = "sampler-lab-run-style";
 const STYLE = `
 .sampler-lab-run { box-sizing: border-box; display: flex; flex-direction: column; gap: 4px; padding: 6px;
   overflow: hidden; font: 12px/1.35 sans-serif; color: var(--input-text, #ddd); user-select: text;
   background: var(--comfy-input-bg, #222); border-radius: 4px; }
 .sampler-lab-run .line { display: flex; flex-wrap: wrap; gap: 0 8px; justify-content: space-between; }
-.sampler-lab-run .phase { opacity: 0.55; }
+.sampler-lab-run .phase { opacity: 0.55; white-space: nowrap; }
 .sampler-lab-run .phase.reached { opacity: 1; }
 .sampler-lab-run .phase.current { font-weight: bold; text-decoration: underline; }
-.sampler-lab-run .thumbs { display: flex; flex-wrap: wrap; gap: 6px; max-height: 196px; overflow: auto; flex: none; }
-.sampler-lab-run figure { margin: 0; width: var(--side); font-size: 11px; line-height: 1.25; }
+.sampler-lab-run .thumbs { display: flex; flex-wrap: wrap; gap: 6px; max-height: 262px; overflow: auto; flex: none; }
+.sampler-lab-run figure { --side: 68px; margin: 0; width: var(--side); font-size: 11px; line-height: 1.25; }
 .sampler-lab-run figure img { display: block; box-sizing: border-box; width: var(--side); height: var(--side);
   border: 3px solid; border-radius: 3px; object-fit: cover; background: #8884; }
 .sampler-lab-run figure.dropped img { filter: grayscale(1); opacity: 0.5; border-style: dashed; }
+.sampler-lab-run .many figure { --side: 44px; font-size: 10px; }
+.sampler-lab-run .many.few-left figure { --side: 52px; }
+.sampler-lab-run .many figure.dropped { --side: 28px; }
+.sampler-lab-run .many figure.dropped img { border-width: 2px; }
 .sampler-lab-run .many .note { display: none; }
 .sampler-lab-run figcaption div { overflow-wrap: anywhere; }
 .sampler-lab-run .plot { position: relative; flex: 1 0 auto; }
@@ -129,10 +134,10 @@ export class RunView {
 
   drawHead() {
     const { message, words } = this;
-    const { reached, current } = phasesOf(message);
+    const { reached, all, current } = phasesOf(message);
     const running = message.status === "running" && !this.lost;
     this.phases.replaceChildren();
-    PHASES.filter((phase) => running || reached.includes(phase)).forEach((phase, k) => {
+    (running ? all : reached).forEach((phase, k) => {
       if (k) this.phases.append(" → ");
       const name = make(this.phases, "span", "phase", words.phases[phase]);
       name.dataset.phase = phase;
@@ -145,40 +150,56 @@ export class RunView {
     say(this.progress, parts.join(" · "));
   }
 
+  /** Of many particles those that go on come first, and the others are small: their words stand in their tooltips. */
   drawThumbnails(particles) {
-    const { message, words } = this;
-    const many = particles.length > 8; // then the reasons stand in the tooltips only
-    this.thumbs.style.setProperty("--side", many ? "44px" : "68px");
+    const many = particles.length > MANY;
+    const left = particles.filter(({ reason }) => reason === null);
+    const dropped = particles.filter(({ reason }) => reason !== null);
     this.thumbs.classList.toggle("many", many);
+    this.thumbs.classList.toggle("few-left", left.length <= MANY);
     const names = new Set(particles.map((particle) => particle.name));
     for (const [name, figure] of this.figures) {
       if (names.has(name)) continue;
       figure.element.remove();
       this.figures.delete(name);
     }
-    for (const particle of particles) {
-      const figure = this.figureOf(particle.name);
-      const url = message.thumbnails[particle.name] ?? message.thumbnails[particle.parent] ?? "";
-      if (url && figure.image.getAttribute("src") !== url) figure.image.src = url;
-      figure.image.style.visibility = url ? "visible" : "hidden";
-      const chosen = particle.name === this.blind;
-      const relative = message.noise_floor > 0 ? `${short(this.times(particle.residual))}×` : short(particle.residual);
-      const between = many ? " " : " · ";
-      say(figure.name, `${chosen ? "★ " : ""}${particle.name}${particle.residual === null ? "" : between + relative}`);
-      const notes = [];
-      if (chosen) notes.push(words.blind);
-      if (particle.parent !== null) notes.push(words.copyOf(particle.parent));
-      if (particle.reason !== null) notes.push(`${words.dropped}: ${words.reason(particle.reason)}`);
-      say(figure.note, notes.join(", "));
-      figure.element.classList.toggle("dropped", particle.reason !== null);
-      figure.element.title = this.sentenceOf(particle);
-      Object.assign(figure.element.dataset, {
-        particle: particle.name,
-        residual: String(particle.residual),
-        dropped: particle.reason ?? "",
-        blind: String(chosen),
-      });
-    }
+    const figures = (many ? [...left, ...dropped] : particles).map((particle) => this.drawFigure(particle, many));
+    figures.forEach((element, place) => {
+      const there = this.thumbs.children[place] ?? null;
+      if (there !== element) this.thumbs.insertBefore(element, there);
+    });
+  }
+
+  drawFigure(particle, many) {
+    const { message, words } = this;
+    const { name, residual, reason, parent } = particle;
+    const figure = this.figureOf(name);
+    const url = message.thumbnails[name] ?? message.thumbnails[parent] ?? "";
+    if (url && figure.image.getAttribute("src") !== url) figure.image.src = url;
+    figure.image.style.opacity = url ? "" : "0.3"; // a frame that waits for its picture
+    const chosen = name === this.blind;
+    say(figure.name, `${chosen ? "★ " : ""}${name}${many && reason !== null ? "" : this.shortly(residual, many)}`);
+    const notes = [];
+    if (chosen) notes.push(words.blind);
+    if (parent !== null) notes.push(words.copyOf(parent));
+    if (reason !== null) notes.push(`${words.dropped}: ${words.reason(reason)}`);
+    say(figure.note, notes.join(", "));
+    figure.element.classList.toggle("dropped", reason !== null);
+    figure.element.title = this.sentenceOf(particle);
+    Object.assign(figure.element.dataset, {
+      particle: name,
+      residual: String(residual),
+      dropped: reason ?? "",
+      blind: String(chosen),
+    });
+    return figure.element;
+  }
+
+  /** A residual in a caption. */
+  shortly(residual, many) {
+    if (residual === null) return "";
+    const relative = this.message.noise_floor > 0 ? `${short(this.times(residual))}×` : short(residual);
+    return (many ? " " : " · ") + relative;
   }
 
   figureOf(name) {
@@ -199,11 +220,12 @@ export class RunView {
     return residual === null ? null : residual / this.message.noise_floor;
   }
 
-  /** One particle in words. */
-  sentenceOf({ name, residual, reason }) {
+  /** One particle in words. A score is there where the run itself chose: it is by what, the smallest first. */
+  sentenceOf({ name, residual, reason, score = null, doubt = null }) {
     const { message, words } = this;
     const parts = [`${words.particle(name)}: ${words.residual} ${residual === null ? words.notFinite : short(residual)}`];
     if (residual !== null && message.noise_floor > 0) parts.push(words.timesFloor(short(this.times(residual))));
+    if (score !== null) parts.push(words.score(short(score), short(doubt)));
     if (reason !== null) parts.push(`${words.dropped}: ${words.reason(reason)}`);
     return parts.join(", ");
   }

@@ -2,7 +2,15 @@
 
 const EN = {
   language: "en",
-  phases: { explore: "explore", prune: "prune", refine: "refine", polish: "polish" },
+  phases: {
+    explore: "explore",
+    prune: "prune",
+    refine: "refine",
+    fit: "fit",
+    polish: "polish",
+    off_decoder: "off decoder",
+    choose: "choose",
+  },
   status: { running: "running", finished: "finished", cancelled: "cancelled", failed: "failed", lost: "ended unseen" },
   lostHint: "This run ended while the editor was closed; its record has the rest.",
   step: (i, n) => `step ${i} of ${n}`,
@@ -15,6 +23,7 @@ const EN = {
   residual: "residual",
   residualAxis: "residual (× floor)",
   timesFloor: (x) => `${x} × noise floor`,
+  score: (score, doubt) => `score ${score} (prior error ${doubt})`,
   noiseFloor: "noise floor",
   distance: "pairwise distance",
   repulsion: "repulsion",
@@ -28,7 +37,15 @@ const EN = {
 
 const KO = {
   language: "ko",
-  phases: { explore: "탐색", prune: "가지치기", refine: "다듬기", polish: "마무리" },
+  phases: {
+    explore: "탐색",
+    prune: "가지치기",
+    refine: "다듬기",
+    fit: "맞추기",
+    polish: "마무리",
+    off_decoder: "디코더 밖 보정",
+    choose: "고르기",
+  },
   status: { running: "실행 중", finished: "완료", cancelled: "취소됨", failed: "실패", lost: "확인 못 한 사이 종료" },
   lostHint: "편집기가 닫혀 있는 동안 끝난 실행입니다. 나머지는 기록 파일에 있습니다.",
   step: (i, n) => `${n}스텝 중 ${i}스텝`,
@@ -41,6 +58,7 @@ const KO = {
   residual: "잔차",
   residualAxis: "잔차 (× 바닥)",
   timesFloor: (x) => `노이즈 바닥의 ${x}배`,
+  score: (score, doubt) => `점수 ${score} (사전 모델 오차 ${doubt})`,
   noiseFloor: "노이즈 바닥",
   distance: "파티클 간 거리",
   repulsion: "반발",

@@ -27,6 +27,7 @@ const choice = (words) => [
 
 const LINES = [
   choice(["Chosen blind \\(by residual\\)", "블라인드 선택 (잔차로)"]),
+  choice(["Chosen blind \\(by the run\\)", "블라인드 선택 (실행이 고름)"]),
   choice(["Chosen by oracle \\(best of N, looking at the truth\\)", "오라클 선택 (정답을 보고 N개 중 최선)"]),
   [
     /^A flat image of the mean colour: (.+)\. Noise floor: residual (.+); the truth's own residual: (.+)\.$/,
@@ -42,6 +43,14 @@ const LINES = [
   [
     /^LPIPS is left out: see the notice on Compare To Reference \(it comes once\) or its help page\.$/,
     "LPIPS는 뺐습니다: 이 노드의 알림(한 번만 나옴)이나 도움말을 보세요.",
+  ],
+  [
+    /^These images are not what the run returned: their residuals were computed anew\.$/,
+    "이 이미지들은 실행의 결과가 아니므로 잔차를 새로 계산했습니다.",
+  ],
+  [
+    /^The run returned (\d+) particles, but these are (\d+) images: their residuals were computed anew\.$/,
+    "실행은 파티클 $1개를 돌려주었지만 이미지는 $2개이므로 잔차를 새로 계산했습니다.",
   ],
   [/^(SSIM|LPIPS) needs images of at least (\d+) pixels each way\.$/, "$1에는 가로와 세로가 $2픽셀 이상인 이미지가 필요합니다."],
 ];

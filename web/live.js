@@ -1,4 +1,4 @@
-// Shows a run of LatentDAPS on its node: while it goes on, after it, and again after a reload. Every message of the host
+// Shows a posterior run on its node: while it goes on, after it, and again after a reload. Every message of the host
 // (host/live_view.py) holds the whole picture; the last one is kept in the browser (live/store.js), beside the workflow.
 
 import { api } from "../../scripts/api.js";
@@ -9,7 +9,7 @@ import { keepRun, keptRuns } from "./live/store.js";
 import { RunView } from "./live/view.js";
 import { wordsOf } from "./live/words.js";
 
-const NODE = "SamplerLabLatentDAPS";
+const NODES = ["SamplerLabLatentDAPS", "SamplerLabPhaseRetrievalSampler"];
 const EVENT = "sampler_lab.run";
 const OLD_PROPERTY = "sampler_lab_run"; // where release 0.1.0 kept it, within the workflow
 const WIDGET = "run";
@@ -27,7 +27,7 @@ function nodeOf(message) {
     node = graph?.getNodeById(id) ?? graph?.getNodeById(Number(id));
     graph = node?.subgraph;
   }
-  return node?.comfyClass === NODE ? node : null;
+  return NODES.includes(node?.comfyClass) ? node : null;
 }
 
 /** Make room for the view. ``widget.room`` is by how much the node is taller for it: the workflow does not know it. */
@@ -50,6 +50,9 @@ function fit(node, widget, height) {
   node.setDirtyCanvas?.(true, true);
 }
 
+/** What the canvas leaves free above and below an element; a node that is an element of the page leaves nothing. */
+const margins = (widget) => (window.LiteGraph?.vueNodesMode ? 0 : 2 * (widget?.margin ?? 0));
+
 const viewWidget = (node) => node.widgets?.find((widget) => widget.name === WIDGET);
 
 function widgetOf(node) {
@@ -62,7 +65,7 @@ function widgetOf(node) {
   widget = node.addDOMWidget(WIDGET, "sampler_lab_run", view.element, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => widget?.neededHeight ?? HEIGHT_AT_FIRST,
+    getMinHeight: () => (widget?.neededHeight ?? HEIGHT_AT_FIRST) + margins(widget),
   });
   widget.serialize = false;
   widget.view = view;
@@ -76,7 +79,7 @@ function widgetOf(node) {
   return widget;
 }
 
-const wasPruned = (message) => Boolean(message?.rows.some((row) => row.pruning));
+const prunings = (message) => message?.rows.filter((row) => row.pruning).length ?? 0;
 
 /** News of the host: shown if its workflow is open, and kept in any case. */
 function hear(message) {
@@ -84,7 +87,7 @@ function hear(message) {
   const before = node && viewWidget(node)?.view.message;
   if (node) widgetOf(node).view.show(message);
   const first = before?.prompt_id !== message.prompt_id;
-  keepRun(message, first || message.status !== "running" || wasPruned(before) !== wasPruned(message));
+  keepRun(message, first || message.status !== "running" || prunings(before) !== prunings(message));
 }
 
 /** What was kept of a run. If it was going on then, its record says what has become of it. */
@@ -118,9 +121,9 @@ api.addEventListener(EVENT, ({ detail }) => {
 });
 
 app.registerExtension({
-  name: "samplerlab.LatentDAPSLive",
+  name: "samplerlab.Live",
   beforeRegisterNodeDef(nodeType, nodeData) {
-    if (nodeData.name !== NODE) return;
+    if (!NODES.includes(nodeData.name)) return;
     const { onConfigure, onSerialize } = nodeType.prototype;
     nodeType.prototype.onConfigure = function () {
       const result = onConfigure?.apply(this, arguments);
