@@ -13,7 +13,7 @@ from ...metrics.means import mean_of
 from ..runs.run import Run, finite
 from ..runs.runs import Runs
 
-__all__ = ["PLOTS", "new_figure"]
+__all__ = ["PLOTS", "cost", "new_figure"]
 
 #: Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7f7f7f")
@@ -117,8 +117,11 @@ def success(runs: Runs) -> Any:
     return figure
 
 
-def cost(runs: Runs) -> Any:
-    """Quality against the decoder's passes, which are nearly all of the work."""
+def cost(runs: Runs, with_seconds: bool = True) -> Any:
+    """Quality against the decoder's passes, which are nearly all of the work.
+
+    with_seconds: whether each has its median time; leave it out where other programs used the machine.
+    """
     figure, axes = new_figure()
     for k, name in enumerate(runs.experiments):
         own = [run for run in runs.of(name) if run.was_recorded]
@@ -127,7 +130,8 @@ def cost(runs: Runs) -> Any:
             continue
         x = fmean((run.calls("decoder_forward") or 0) + (run.calls("decoder_backward") or 0) for run in own)
         counted = "" if mean.n == mean.of else f", {mean.n} of {mean.of} images"
-        words = f"{name}\n{median(run.seconds or 0.0 for run in own):.0f} s{counted}"
+        seconds = f"\n{median(run.seconds or 0.0 for run in own):.0f} s" if with_seconds else ""
+        words = f"{name}{seconds}{counted}"
         axes.scatter(x, mean.value, color=_colour(k), s=60)
         axes.annotate(words, (x, mean.value), (6, 4), fontsize=9, textcoords="offset points")
     axes.margins(0.15)
