@@ -46,6 +46,7 @@ SHOWS += tuple(
     f"SamplerLab{name}"
     for name in ("PreviewMeasurement", "PlotSigmas", "PlotGuidance", "CompareToReference", "LoadRuns", "LatentDAPS")
 )
+SHOWS += ("SamplerLabPhaseRetrievalSampler",)
 SHOWS += tuple(f"SamplerLab{name}" for name in ("LangevinDataStep", "HmcDataStep", "ProbabilityFlowEstimate"))  # digits
 #: Help page to the template and the node that is shown on it.
 HELP_PICTURES = {
