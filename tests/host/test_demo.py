@@ -15,7 +15,7 @@ from sampler_lab.labkit.demo import run_demo, with_picture
 from sampler_lab.labkit.errors import LabError
 from sampler_lab.labkit.link import link_folder
 from sampler_lab.labkit.outcome import NOTICES
-from sampler_lab.labkit.places import MAIN_TEMPLATE, PACK_NAME, ROOT
+from sampler_lab.labkit.places import LATENT_DAPS_TEMPLATE, MAIN_TEMPLATE, PACK_NAME, ROOT
 from sampler_lab.labkit.server import Server, make_base
 
 pytestmark = pytest.mark.host
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory) -> Path:
-    """The template with three annealing steps."""
+    """The template with four attempts instead of sixteen."""
     workflow = json.loads(MAIN_TEMPLATE.read_text(encoding="utf-8"))
-    for node in workflow["nodes"]:
-        if node["type"] == "SamplerLabAnnealingScheduler":
-            node["widgets_values"][0] = 3
+    (sampler,) = [node for node in workflow["nodes"] if node["type"] == "SamplerLabPhaseRetrievalSampler"]
+    names = [item["name"] for item in sampler["inputs"] if item.get("widget")]
+    sampler["widgets_values"][names.index("effort")] = 4
     path = tmp_path_factory.mktemp("template") / "short.json"
     path.write_text(json.dumps(workflow), encoding="utf-8")
     return path
@@ -58,22 +58,25 @@ def test_the_demo_leaves_pictures_plots_a_record_and_a_table(host, results, temp
 
     metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["status"] == "finished"
-    assert len(metrics["steps"]) == 3
+    assert metrics["particles"] == 4
     for name in ("residuals.png", "overview.png"):
         assert (results / name).read_bytes().startswith(b"\x89PNG")
     pictures = list(results.rglob("*.png"))
-    assert len(pictures) >= 2 + metrics["particles"]
+    assert len(pictures) >= 2 + len(metrics["final"]["particles"])
     text = said.getvalue()
     assert all(path.name in text for path in pictures), "the person is told where everything is"
     blind = metrics["quality"][0]["blind"]
     row = next(line for line in text.splitlines() if line.startswith(f"{blind} "))
-    assert f"{metrics['quality'][0]['particles'][blind]['aligned']['psnr']:.1f}" in row
+    chosen = next(each for each in metrics["quality"][0]["particles"] if each["particle"] == blind)
+    assert f"{chosen['aligned']['psnr']:.1f}" in row
     assert "blind" in row
 
 
-def test_what_the_nodes_have_to_say_is_printed(host, results, template, tmp_path):
+def test_what_the_nodes_have_to_say_is_printed(host, results, tmp_path):
     """The words of the editor's labels, with the title of the node that would show them."""
-    workflow = json.loads(template.read_text(encoding="utf-8"))
+    workflow = json.loads(LATENT_DAPS_TEMPLATE.read_text(encoding="utf-8"))
+    (annealing,) = [node for node in workflow["nodes"] if node["type"] == "SamplerLabAnnealingScheduler"]
+    annealing["widgets_values"][0] = 3
     (daps,) = [node for node in workflow["nodes"] if node["type"] == "SamplerLabLatentDAPS"]
     names = [item["name"] for item in daps["inputs"] if item.get("widget")]
     daps["widgets_values"][names.index("step_size")] = 1.0
