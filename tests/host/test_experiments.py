@@ -289,8 +289,9 @@ def test_six_experiments_change_one_thing_each():
     assert options["exp5"] == with_known_names(BASELINE, {"num_samples": 8, "pruning_step": 200, "pruning_keep": 2})
 
 
-def test_every_experiment_of_the_catalogue_makes_a_graph_that_the_host_takes(client, template):
+def test_every_experiment_of_the_catalogue_makes_a_graph_that_the_host_takes(client):
     for experiment in EXPERIMENTS.values():
+        template = load_template(experiment.workflow, client.object_info())
         for point in experiment.points:
             PromptQueue(client, template).check(point)
             prompt = prompt_of(template, emoji_pictures(1, 0)[0], point.options, "checked")
