@@ -66,7 +66,8 @@ def test_a_run_writes_what_it_did(client, server, graph):
     client.run(graph, timeout=300)
     facts = record_of(server)
     assert facts["status"] == "finished"
-    assert facts["calls"] == {"denoiser": 4 * 3 * 2, "decoder_forward": 4 * 4 * 2, "decoder_backward": 4 * 3 * 2}
+    calls = {"denoiser": 4 * 3 * 2, "decoder_forward": 4 * 4 * 2, "decoder_backward": 4 * 3 * 2, "encoder": 0}
+    assert facts["calls"] == calls
     assert [len(step["residual"]) for step in facts["steps"]] == [2] * 4
     assert facts["seed"] == 42
     assert len(facts["sigmas"]) == 5
@@ -213,7 +214,8 @@ def test_a_measurement_with_dead_pixels(client, server, graph, tmp_path):
 def test_weight_zero_decodes_for_the_record_only(client, server, graph):
     set_input(graph, "SamplerLabLatentDAPS", "measurement_weight", 0.0)
     client.run(graph, timeout=300)
-    assert record_of(server)["calls"] == {"denoiser": 4 * 3 * 2, "decoder_forward": 4 * 2, "decoder_backward": 0}
+    calls = {"denoiser": 4 * 3 * 2, "decoder_forward": 4 * 2, "decoder_backward": 0, "encoder": 0}
+    assert record_of(server)["calls"] == calls
 
 
 def test_no_reference_and_a_cfg_guider(client, graph):
